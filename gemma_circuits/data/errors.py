@@ -1,0 +1,106 @@
+"""Every error that the package raises on bad input: where, what was expected, what was found, what to do."""
+
+from __future__ import annotations
+
+
+class GemmaCircuitsError(Exception):
+    """Base of all errors of this package; its text reads `place: expected X, got Y; remedy`.
+
+    Args:
+        place: what was being read or asked for (a file, a tensor, an argument).
+        expected: what would have been right.
+        got: what was found.
+        remedy: what the reader can do about it.
+    """
+
+    def __init__(self, place: str, *, expected: str = "", got: str = "", remedy: str = "") -> None:
+        self.place, self.expected, self.got, self.remedy = place, expected, got, remedy
+        middle = ", ".join(
+            part for part in (expected and f"expected {expected}", got and f"got {got}") if part
+        )
+        super().__init__("; ".join(part for part in (f"{place}: {middle}" if middle else place, remedy) if part))
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.place, self.expected, self.got, self.remedy)
+
+
+def _rebuild(kind: type[GemmaCircuitsError], place: str, expected: str, got: str, remedy: str) -> GemmaCircuitsError:
+    return kind(place, expected=expected, got=got, remedy=remedy)
+
+
+class WeightsError(GemmaCircuitsError, ValueError):
+    """Weight files that cannot be used as they are."""
+
+
+class MissingWeightsError(WeightsError, FileNotFoundError):
+    """A folder, a file or a tensor that should be there is not."""
+
+
+class TruncatedWeightsError(WeightsError):
+    """A weight file that is cut short or is not of its format."""
+
+
+class WeightsShapeError(WeightsError):
+    """A tensor of the wrong shape."""
+
+
+class WeightsDtypeError(WeightsError):
+    """A tensor of a dtype that holds no real numbers."""
+
+
+class NotFiniteError(WeightsError):
+    """NaN or infinity in weights or in what they compute."""
+
+
+class MismatchError(GemmaCircuitsError, ValueError):
+    """A model and a transcoder that do not belong together."""
+
+
+class UnsupportedModelError(GemmaCircuitsError, ValueError):
+    """A model, transcoder or device that this package has no record of."""
+
+
+class PromptError(GemmaCircuitsError, ValueError):
+    """A prompt that cannot be traced."""
+
+
+class EmptyPromptError(PromptError):
+    """A prompt without a token besides `<bos>`."""
+
+
+class PromptTooLongError(PromptError):
+    """A prompt longer than the model's context."""
+
+
+class PositionError(PromptError, IndexError):
+    """A position outside the prompt."""
+
+
+class TargetError(GemmaCircuitsError, ValueError):
+    """A target that is not one token, or no direction of the model's width."""
+
+
+class ArgumentError(GemmaCircuitsError, ValueError):
+    """A setting outside its range."""
+
+
+class NodeError(GemmaCircuitsError, KeyError):
+    """A node that is not in the graph."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
+
+
+class GraphFileError(GemmaCircuitsError, ValueError):
+    """A file that is not a readable graph."""
+
+
+class NewerSchemaError(GraphFileError):
+    """A graph file written by a newer version of the package."""
+
+
+class UnsafeFileError(GraphFileError):
+    """A pickle offered as a graph: opening it could run any program, so it is refused."""
+
+
+class StorageError(GemmaCircuitsError, OSError):
+    """A file that could not be written; whatever stood there before is untouched."""
