@@ -1,0 +1,292 @@
+"""`attribute`: from a prompt to an attribution graph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import psutil
+import torch
+from torch import Tensor
+
+from ..data import Graph, Nodes
+from ..data.pruning import Wiring, influence
+from ..data.errors import ArgumentError, NotFiniteError, PositionError
+from ..models import Capture, Prompt, PromptLike, ReplacementModel
+from .backward import Backward, Rows
+from .progress import Progress
+from .sources import Sources, check_traceable, encode, gather
+from .targets import TargetLike, Targets, resolve_targets
+
+RERANK = 256
+"""Rows between two rankings of the features still to be expanded."""
+
+
+def attribute(
+    model: ReplacementModel,
+    prompt: PromptLike,
+    *,
+    targets: TargetLike | Sequence[TargetLike] | None = None,
+    position: int = -1,
+    max_logits: int = 10,
+    logit_mass: float = 0.95,
+    max_features: int | None = 8192,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Graph:
+    """Trace which features, errors and tokens produced the logits at one position, and through which edges.
+
+    Attention patterns and norm denominators are frozen at their value on this prompt, so that every edge is exact:
+    `graph.check()` says how exact. Method: Ameisen et al. 2025, "Circuit Tracing", transformer-circuits.pub, section
+    "Constructing an Attribution Graph for a Prompt".
+
+    Args:
+        model: from `load`.
+        prompt: a string (`<bos>` is put before it), token ids (taken as they are), or chat messages (the chat template is
+            applied; a last message of the assistant is left open).
+        targets: tokens as text (" Austin", not "Austin") or ids, `LogitDifference`, `Direction` or a (d,) tensor; one or
+            several. None for the fewest top tokens whose probability reaches `logit_mass`, at most `max_logits`.
+        position: the position traced, from 0, negative ones from the end; the same as cutting the prompt after it.
+        max_logits: 1 or more.
+        logit_mass: above 0, at most 1.
+        max_features: keep so many features, those of largest influence on the targets; None for all that fire.
+        batch_size: targets sent down together; None to choose by free memory.
+        progress: show a bar for what takes long.
+
+    Raises:
+        PromptError, TargetError, PositionError, ArgumentError: what was asked for cannot be done.
+        MismatchError: the dictionary does not stand in for every MLP.
+        NotFiniteError: the model or the transcoder holds NaN or infinity.
+
+    Example:
+        >>> graph = attribute(load(), "The capital of the state containing Dallas is")
+        >>> graph.targets[0].token
+        ' Austin'
+    """
+    for name, value in (("max_features", max_features), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ArgumentError(name, expected="1 or more, or None", got=str(value))
+    job = _prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
+    budget = min(max_features or len(job.sources.active), len(job.sources.active))
+    chosen, edges, bias = _expand(job, budget, batch_size or _batch_size(job), Progress(progress))
+    return _graph(job, chosen, edges, bias, {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass})
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What tracing a prompt will take."""
+
+    active: int
+    """Features that fire."""
+    rows: int
+    """Features that will be expanded, and logits."""
+    seconds: float
+    memory: int
+    """Bytes beyond the model's own."""
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.rows:,} rows of {self.active:,} active features: about {self.seconds:.1f} s "
+            f"and {self.memory / 2**30:.2f} GiB beyond the model's own"
+        )
+
+
+def estimate(
+    model: ReplacementModel,
+    prompt: PromptLike,
+    *,
+    targets: TargetLike | Sequence[TargetLike] | None = None,
+    position: int = -1,
+    max_logits: int = 10,
+    logit_mass: float = 0.95,
+    max_features: int | None = 8192,
+    batch_size: int | None = None,
+) -> Estimate:
+    """Say what `attribute` with the same arguments will take: runs its first phases, then a sample of its rows.
+
+    Raises:
+        As `attribute`.
+    """
+    start = time.perf_counter()
+    job = _prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
+    prepared = time.perf_counter()
+    active, size = len(job.sources.active), batch_size or _batch_size(job)
+    rows = min(max_features or active, active) + len(job.targets.shown)
+    sample = torch.linspace(0, active - 1, min(active, size)).long()
+    for _ in job.rows(sample, size):
+        pass
+    per_row = (time.perf_counter() - prepared) / max(len(sample), 1)
+    memory = 4 * (
+        rows * job.sources.n_columns  # the rows
+        + rows * rows  # the graph cut out of them
+        + size * (job.row_floats + job.sources.n_columns)
+        + sum(writes.vectors.numel() for writes in job.sources.writes)
+        + 4 * model.n_layers * job.sources.tokens.numel()
+        + sum(pattern.numel() for pattern in job.captured.patterns)
+    )
+    return Estimate(active, rows, prepared - start + per_row * rows, memory)
+
+
+class _Done(NamedTuple):
+    places: Tensor
+    """(n,) int64: which of the features asked for."""
+    edges: Tensor
+    """(n, columns)."""
+    bias: Tensor
+    """(n,)."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One prompt, ready to be traced."""
+
+    model: ReplacementModel
+    prompt: Prompt
+    position: int
+    captured: Capture
+    sources: Sources
+    targets: Targets
+    backward: Backward
+
+    @property
+    def row_floats(self) -> int:
+        """Floats that one row of a batch takes on its way down."""
+        config = self.model.config
+        width = self.model.layer(0).output.shape[1]
+        return self.sources.n_positions * (3 * config.hidden_size + 3 * width)
+
+    def rows(self, features: Tensor, batch_size: int) -> Iterator[_Done]:
+        """Expand features, given by their places in `sources.active`."""
+        active, transcoder = self.sources.active, self.model.transcoder
+        # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
+        for places in active.positions[features].argsort(descending=True, stable=True).split(batch_size):
+            places = places[active.layers[features[places]].argsort(descending=True, stable=True)]
+            batch = features[places]
+            layers, ids = active.layers[batch].tolist(), active.features[batch]
+            vectors, biases = [], []
+            for layer in dict.fromkeys(layers):
+                mine = ids[active.layers[batch] == layer]
+                vectors.append(transcoder.encoder(layer, mine))
+                biases.append(transcoder.encoder_bias(layer, mine))
+            edges, constant = self.backward(Rows(layers, active.positions[batch], torch.cat(vectors)))
+            yield _Done(places, edges, constant + torch.cat(biases).to(constant.device))
+
+
+def _prepare(
+    model: ReplacementModel,
+    prompt: PromptLike,
+    targets: TargetLike | Sequence[TargetLike] | None,
+    position: int,
+    max_logits: int,
+    logit_mass: float,
+    progress: Progress,
+) -> _Job:
+    check_traceable(model)
+    whole = model.prompt(prompt)
+    if not -len(whole) <= position < len(whole):
+        raise PositionError("position", expected=f"{-len(whole)} to {len(whole) - 1}", got=str(position))
+    position %= len(whole)
+    # Cut inside the chat prefix, a prompt is no chat prompt.
+    ignored = whole.ignored if whole.ignored <= position + 1 else 1
+    with torch.no_grad():
+        captured = model.capture(whole.token_ids[: position + 1])
+        resolved = resolve_targets(model, captured, targets, max_logits=max_logits, logit_mass=logit_mass)
+        active = encode(model, captured, ignored, progress)
+        sources = gather(model, captured, active, ignored, progress)
+    return _Job(model, whole, position, captured, sources, resolved, Backward(model, captured, sources))
+
+
+def _expand(job: _Job, budget: int, batch_size: int, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of the features of largest influence, and of the targets.
+
+    Returns:
+        chosen (budget,): places in `sources.active`, in the order of a graph's nodes; edges (budget + targets, columns) and
+        bias (budget + targets,) in that order.
+    """
+    active, sources, n_targets = job.sources.active, job.sources, len(job.targets.shown)
+    last = torch.full((n_targets,), job.position)
+    logit_edges, logit_bias = job.backward(Rows([sources.n_layers] * n_targets, last, job.targets.vectors))
+    edges = torch.empty(budget + n_targets, sources.n_columns, device=logit_edges.device)
+    bias = torch.empty(budget + n_targets, device=logit_edges.device)
+    edges[budget:], bias[budget:] = logit_edges, logit_bias
+    weights = torch.tensor([target.probability for target in job.targets.shown], device=edges.device)
+
+    chosen = torch.empty(0, dtype=torch.int64)
+    with progress.bar("rows", total=budget) as bar:
+        while (count := len(chosen)) < budget:
+            if budget == len(active):
+                more = torch.arange(budget)
+            else:
+                order = active.layers[chosen].argsort(stable=True)
+                known = torch.cat([order, torch.arange(budget, budget + n_targets)]).to(edges.device)
+                wiring = Wiring(
+                    edges[known], active.layers[chosen][order], sources.n_layers * sources.n_positions, weights,
+                    columns=chosen[order].to(edges.device),
+                )  # fmt: skip
+                score = influence(wiring)[: len(active)].cpu()
+                score[chosen] = -1
+                more = score.argsort(descending=True, stable=True)[: min(RERANK, budget - count)]
+            for done in job.rows(more, batch_size):
+                edges[count + done.places], bias[count + done.places] = done.edges, done.bias
+                bar.update(len(done.places))
+            chosen = torch.cat([chosen, more])
+    order = active.layers[chosen].argsort(stable=True)  # by layer; `active` is by position and feature
+    sorted_by_place = chosen.argsort()
+    order = sorted_by_place[active.layers[chosen[sorted_by_place]].argsort(stable=True)]
+    rows = torch.cat([order, torch.arange(budget, budget + n_targets)]).to(edges.device)
+    return chosen[order], edges[rows], bias[rows]
+
+
+def _graph(job: _Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict[str, Any]) -> Graph:
+    active, model, captured = job.sources.active, job.model, job.captured
+    n_active, device = len(active), edges.device
+    left_out = torch.ones(n_active, dtype=torch.bool)
+    left_out[chosen] = False
+    places = left_out.nonzero().squeeze(1).to(device)
+    bias = (bias.double() + edges.index_select(1, places).sum(1, dtype=torch.float64)).float()
+    columns = torch.cat([chosen, torch.arange(n_active, job.sources.n_columns)]).to(device)
+    edges = edges.index_select(1, columns)
+    if not (edges.isfinite().all() and bias.isfinite().all()):
+        raise NotFiniteError("edges", expected="finite numbers", got="NaN or infinity", remedy="check the weight files")
+    final = captured.final * captured.final_scale * model.final_gain
+    transcoder = model.transcoder
+    return Graph(
+        prompt=job.prompt.text,
+        tokens=job.prompt.tokens,
+        token_ids=job.prompt.token_ids,
+        nodes=Nodes.build(
+            features=torch.stack([active.layers, active.positions, active.features], 1)[chosen],
+            activations=active.activations[chosen],
+            error_layers=range(model.n_layers),
+            token_ids=job.prompt.token_ids[: job.position + 1],
+            targets=job.targets.shown,
+            n_layers=model.n_layers,
+        ),
+        edges=edges,
+        target_bias=bias,
+        target_pre_activations=torch.cat([active.pre_activations[chosen], (job.targets.vectors @ final).cpu()]),
+        targets=job.targets.shown,
+        metadata={
+            "model": model.name,
+            "model_hash": model.fingerprint,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "transcoder": transcoder.source,
+            "transcoder_hash": transcoder.fingerprint(),
+            "transcoder_kind": transcoder.kind,
+            "features_per_layer": transcoder.n_features,
+            "position": job.position,
+            "active_features": n_active,
+            **settings,
+        },
+    )
+
+
+def _batch_size(job: _Job) -> int:
+    """As many rows as a tenth of the free memory holds, at most `RERANK`."""
+    if job.captured.final.device.type == "cuda":
+        free = torch.cuda.mem_get_info(job.captured.final.device)[0]
+    else:
+        free = psutil.virtual_memory().available
+    return max(1, min(RERANK, int(free / 10 / 4 / (job.row_floats + job.sources.n_columns))))

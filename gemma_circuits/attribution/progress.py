@@ -1,0 +1,32 @@
+"""Progress bars that name the phase; short work shows none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tqdm.auto import tqdm
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Makes the bars of one run."""
+
+    shown: bool = True
+    delay: float = 0.5
+    """Seconds before a bar appears."""
+
+    def steps(self, items: Iterable[T], phase: str) -> Iterator[T]:
+        """Pass items through, advancing a bar by one for each."""
+        with self.bar(phase) as bar:
+            bar.reset(len(items) if hasattr(items, "__len__") else None)  # pyright: ignore[reportArgumentType]
+            for item in items:
+                yield item
+                bar.update()
+
+    def bar(self, phase: str, total: int | None = None) -> Any:
+        """A bar to advance by hand; a context manager."""
+        return tqdm(total=total, desc=phase, delay=self.delay, disable=not self.shown, leave=False)

@@ -1,0 +1,16 @@
+"""Language models: how to open one, what one forward pass yields, and the weights that linear paths pass through."""
+
+from .capture import Capture, read_scale
+from .prompt import Prompt, PromptLike
+from .replacement import LayerWeights, MismatchWarning, ReplacementModel, load
+
+__all__ = [
+    "Capture",
+    "LayerWeights",
+    "MismatchWarning",
+    "Prompt",
+    "PromptLike",
+    "ReplacementModel",
+    "load",
+    "read_scale",
+]

@@ -1,0 +1,107 @@
+"""One forward pass that records what attribution freezes. The only module that speaks to nnsight."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.errors import NotFiniteError
+from ..transcoders.protocol import Site
+from .architecture import Architecture
+
+
+@dataclass(frozen=True)
+class Capture:
+    """The values of one forward pass on one prompt of `P` positions, in float32, each on its layer's device."""
+
+    embeddings: Tensor
+    """(P, d): token embeddings as the model adds them (Gemma scales by sqrt(d))."""
+    patterns: tuple[Tensor, ...]
+    """Per layer (heads, P, P): attention from query (row) to key (column)."""
+    attention_scales: tuple[Tensor, ...]
+    """Per layer (P, 1): `rsqrt(mean(x^2) + eps)` of the norm before attention."""
+    attention_out_scales: tuple[Tensor | None, ...]
+    """Likewise of the norm after attention; None where there is none."""
+    mlp_scales: tuple[Tensor, ...]
+    """Likewise of the norm before the MLP."""
+    mid: tuple[Tensor, ...]
+    """Per layer (P, d): the residual stream between attention and MLP."""
+    mlp_out: tuple[Tensor, ...]
+    """Per layer (P, d): what the MLP block adds to the residual stream."""
+    final: Tensor
+    """(d,): the residual stream at the last position, before the final norm."""
+    final_scale: Tensor
+    """(1,): of the final norm, at the last position."""
+    logits: Tensor
+    """(vocabulary,): at the last position, as the model returns them (after a softcap)."""
+
+    def read(self, layer: int, site: Site, gain: Tensor) -> Tensor:
+        """What a dictionary reads at `site` of `layer`: (P, d); `gain` is that of the norm before the MLP."""
+        return self.mid[layer] * read_scale(site, self.mlp_scales[layer], gain)
+
+
+def read_scale(site: Site, scale: Tensor, gain: Tensor) -> Tensor | float:
+    """The frozen factor between the residual stream and a reading site; broadcasts over (P, d)."""
+    if site == Site.RESID_MID:
+        return 1.0
+    return scale * gain if site == Site.MLP_IN else scale
+
+
+def capture(envoy: Any, architecture: Architecture, token_ids: tuple[int, ...], eps: float) -> Capture:
+    """Run the model once under nnsight and keep what is needed.
+
+    Args:
+        envoy: the nnsight model, whose attention is "eager" (others return no patterns).
+        architecture: its record.
+        token_ids: the prompt.
+        eps: the norms' epsilon.
+
+    Raises:
+        NotFiniteError: the model computes NaN or infinity on this prompt.
+    """
+    decoder = operator.attrgetter(architecture.decoder)(envoy)
+    count = len(decoder.layers)
+    inputs, outputs, patterns, mids, mlp_outs = ([None] * count for _ in range(5))
+    ids = torch.tensor([token_ids])
+    with torch.no_grad():
+        # Modules are read in the order in which they run: nnsight refuses any other.
+        with envoy.trace(ids, use_cache=False, logits_to_keep=1):
+            for index in range(count):
+                layer = decoder.layers[index]
+                inputs[index] = layer.input.save()
+                attended, pattern = layer.self_attn.output
+                outputs[index], patterns[index] = attended.save(), pattern.save()
+                mids[index] = getattr(layer, architecture.mlp_norm).input.save()
+                mlp_outs[index] = getattr(layer, architecture.mlp_out).output.save()
+            final = decoder.norm.input.save()
+            logits = envoy.output.logits.save()
+
+    def scale(x: Tensor) -> Tensor:
+        # As the norms do it, in float32; bit-identical to their own.
+        return torch.rsqrt(x[0].float().pow(2).mean(-1, keepdim=True) + eps)
+
+    has_out_norm = architecture.attention_out_norm is not None
+    captured = Capture(
+        embeddings=inputs[0][0].float(),
+        patterns=tuple(p[0].float() for p in patterns),
+        attention_scales=tuple(scale(x) for x in inputs),
+        attention_out_scales=tuple(scale(x) if has_out_norm else None for x in outputs),
+        mlp_scales=tuple(scale(x) for x in mids),
+        mid=tuple(x[0].float() for x in mids),
+        mlp_out=tuple(x[0].float() for x in mlp_outs),
+        final=final[0, -1].float(),
+        final_scale=scale(final)[-1],
+        logits=logits[0, -1].float(),
+    )
+    for index, x in enumerate((*captured.mid, captured.final, captured.logits)):
+        if not x.isfinite().all():
+            place = f"layer {index}" if index < count else "the final layer"
+            raise NotFiniteError(
+                f"model, {place}", expected="finite values", got="NaN or infinity",
+                remedy="check the weight files; float16 overflows on Gemma, bfloat16 does not",
+            )
+    return captured

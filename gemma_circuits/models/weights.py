@@ -1,0 +1,129 @@
+"""Opens a Hugging Face checkpoint, with every way in which it can be broken told apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..data.errors import (
+    MissingWeightsError,
+    TruncatedWeightsError,
+    UnsupportedModelError,
+    WeightsDtypeError,
+    WeightsShapeError,
+)
+from .architecture import architecture_of
+
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+
+
+def open_config(where: str | Path) -> Any:
+    """Read a checkpoint's Hugging Face configuration.
+
+    Args:
+        where: a local folder or a hub id.
+
+    Raises:
+        MissingWeightsError: there is none.
+        UnsupportedModelError: an architecture without a record.
+    """
+    # transformers takes seconds to import, which `import gemma_circuits` should not.
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(str(where))
+    except (OSError, ValueError) as error:
+        raise _not_found(str(where), error) from error
+    architecture_of(config)
+    return config
+
+
+def open_checkpoint(
+    where: str | Path, config: Any, device: str, dtype: torch.dtype | None
+) -> tuple[Any, Any, tuple[Path, ...]]:
+    """Load a model with eager attention, its tokenizer, and the paths of its weight files.
+
+    Args:
+        where: a local folder or a hub id.
+        config: its configuration, from `open_config`.
+        device: "cpu", "cuda", "cuda:1", "mps", or "auto" for Hugging Face's placement over all devices.
+        dtype: of the weights; None for the checkpoint's own.
+
+    Raises:
+        MissingWeightsError, TruncatedWeightsError, WeightsShapeError, WeightsDtypeError: bad files.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    name = str(where)
+    if Path(name).is_dir():
+        _check_files(Path(name))
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            name,
+            config=config,
+            dtype=dtype or "auto",
+            attn_implementation="eager",
+            device_map=device,
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except SafetensorError as error:
+        raise TruncatedWeightsError(name, expected="whole safetensors files", got=str(error)) from error
+    except (OSError, ImportError) as error:
+        raise _not_found(name, error) from error
+    except RuntimeError as error:
+        raise WeightsShapeError(name, expected="the shapes of config.json", got=str(error)) from error
+    if missing := sorted(report["missing_keys"]):
+        raise MissingWeightsError(name, expected=f"tensor {missing[0]}", got=f"{len(missing)} tensors missing")
+    if mismatched := sorted(report["mismatched_keys"]):
+        raise WeightsShapeError(name, expected="the shapes of config.json", got=str(mismatched[0]))
+    return model.eval().requires_grad_(False), tokenizer, _weight_files(name, config)
+
+
+def _not_found(name: str, error: Exception) -> MissingWeightsError | UnsupportedModelError:
+    if isinstance(error, ValueError) and "model type" in str(error):
+        return UnsupportedModelError(name, got=str(error).split("\n")[0])
+    return MissingWeightsError(
+        name,
+        expected="a folder with config.json, safetensors and a tokenizer, or a hub id that can be reached",
+        got=str(error).split("\n")[0],
+        remedy="check the spelling; gated models need their licence accepted on the hub and a login",
+    )
+
+
+def _check_files(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        files = sorted({folder / f for f in json.loads(index.read_text())["weight_map"].values()})
+    else:
+        files = [folder / "model.safetensors"]
+    for file in files:
+        if not file.exists():
+            raise MissingWeightsError(str(file), expected="a weight file", got="nothing")
+        try:
+            with safe_open(file, "pt") as tensors:
+                dtypes = {key: tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise TruncatedWeightsError(
+                str(file), expected="a whole safetensors file", got=str(error), remedy="download it again"
+            ) from error
+        for key, dtype in dtypes.items():
+            if dtype not in _FLOATS:
+                raise WeightsDtypeError(
+                    f"{file.name}, tensor {key}", expected="a floating-point dtype", got=dtype,
+                    remedy="quantised checkpoints are not supported",
+                )
+
+
+def _weight_files(name: str, config: Any) -> tuple[Path, ...]:
+    if Path(name).is_dir():
+        folder = Path(name)
+    else:
+        from transformers.utils.hub import cached_file
+
+        folder = Path(str(cached_file(name, "config.json", revision=config._commit_hash))).parent
+    return tuple(sorted(folder.glob("*.safetensors")))
