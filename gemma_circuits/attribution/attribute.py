@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..data import Graph, Nodes
-from ..data.pruning import Wiring, influence
 from ..data.errors import ArgumentError, NotFiniteError, PositionError
+from ..data.pruning import Wiring, influence
 from ..models import Capture, Prompt, PromptLike, ReplacementModel
 from .backward import Backward, Rows
 from .progress import Progress
@@ -44,10 +44,10 @@ def attribute(
 
     Args:
         model: from `load`.
-        prompt: a string (`<bos>` is put before it), token ids (taken as they are), or chat messages (the chat template is
-            applied; a last message of the assistant is left open).
-        targets: tokens as text (" Austin", not "Austin") or ids, `LogitDifference`, `Direction` or a (d,) tensor; one or
-            several. None for the fewest top tokens whose probability reaches `logit_mass`, at most `max_logits`.
+        prompt: a string (`<bos>` is put before it), token ids (taken as they are), or chat messages (the chat template
+            is applied; a last message of the assistant is left open).
+        targets: tokens as text (" Austin", not "Austin") or ids, `LogitDifference`, `Direction` or a (d,) tensor; one
+            or several. None for the fewest top tokens whose probability reaches `logit_mass`, at most `max_logits`.
         position: the position traced, from 0, negative ones from the end; the same as cutting the prompt after it.
         max_logits: 1 or more.
         logit_mass: above 0, at most 1.
@@ -71,7 +71,13 @@ def attribute(
     job = _prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
     budget = min(max_features or len(job.sources.active), len(job.sources.active))
     chosen, edges, bias = _expand(job, budget, batch_size or _batch_size(job), Progress(progress))
-    return _graph(job, chosen, edges, bias, {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass})
+    return _graph(
+        job,
+        chosen,
+        edges,
+        bias,
+        {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass},
+    )
 
 
 @dataclass(frozen=True)
@@ -202,8 +208,8 @@ def _expand(job: _Job, budget: int, batch_size: int, progress: Progress) -> tupl
     """Rows of the features of largest influence, and of the targets.
 
     Returns:
-        chosen (budget,): places in `sources.active`, in the order of a graph's nodes; edges (budget + targets, columns) and
-        bias (budget + targets,) in that order.
+        chosen (budget,): places in `sources.active`, in the order of a graph's nodes; edges (budget + targets, columns)
+        and bias (budget + targets,) in that order.
     """
     active, sources, n_targets = job.sources.active, job.sources, len(job.targets.shown)
     last = torch.full((n_targets,), job.position)

@@ -113,8 +113,9 @@ class Backward:
         captured, weights = self.captured, self.layers[layer]
         count, span, _ = cotangent.shape
         flowing = cotangent
-        if (out_scale := captured.attention_out_scales[layer]) is not None:
-            flowing = flowing * (out_scale[:span] * weights.attention_out_gain)
+        out_scale, out_gain = captured.attention_out_scales[layer], weights.attention_out_gain
+        if out_scale is not None and out_gain is not None:
+            flowing = flowing * (out_scale[:span] * out_gain)
         flowing = flowing @ weights.output.float()  # (rows, queries, heads * width)
         pattern = captured.patterns[layer][:, :span, :span]
         width = flowing.shape[-1] // len(pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -129,7 +130,7 @@ def gather(
 
     errors, constants = [], []
     for layer in range(model.n_layers):
-        columns, rows, _ = ranges[layer]
+        _columns, rows, _ = ranges[layer]
         true = captured.mlp_out[layer]
         skipped = torch.zeros_like(true)
         if (skip := transcoder.skip(layer)) is not None:
@@ -165,6 +166,6 @@ def _ranges(
         ).tolist()
         columns = tuple(slice(first, first + count) for first, count in zip(firsts, counts))
         starts = [0, *torch.tensor(counts).cumsum(0).tolist()]
-        rows = tuple(slice(a, b) for a, b in zip(starts, starts[1:]))
+        rows = tuple(slice(a, b) for a, b in itertools.pairwise(starts))
         ranges.append((columns, rows, row_of))
     return ranges

@@ -111,7 +111,9 @@ def resolve_targets(
                 vectors.append(_checked(target.vector, name, model.d_model).to(model.unembedding.device))
             else:
                 raise TargetError(
-                    f"targets[{index}]", expected="a token, an id, a LogitDifference or a direction", got=repr(target)
+                    f"targets[{index}]",
+                    expected="a token, an id, a LogitDifference or a direction",
+                    got=repr(target),
                 )
         shown.append(Target(token=name, token_id=token_id, probability=probability))
     if len({target.token_id for target in shown}) < len(shown):

@@ -65,20 +65,19 @@ def capture(envoy: Any, architecture: Architecture, token_ids: tuple[int, ...], 
     """
     decoder = operator.attrgetter(architecture.decoder)(envoy)
     count = len(decoder.layers)
-    inputs, outputs, patterns, mids, mlp_outs = ([None] * count for _ in range(5))
+    inputs, outputs, patterns, mids, mlp_outs = ([torch.empty(0)] * count for _ in range(5))
     ids = torch.tensor([token_ids])
-    with torch.no_grad():
-        # Modules are read in the order in which they run: nnsight refuses any other.
-        with envoy.trace(ids, use_cache=False, logits_to_keep=1):
-            for index in range(count):
-                layer = decoder.layers[index]
-                inputs[index] = layer.input.save()
-                attended, pattern = layer.self_attn.output
-                outputs[index], patterns[index] = attended.save(), pattern.save()
-                mids[index] = getattr(layer, architecture.mlp_norm).input.save()
-                mlp_outs[index] = getattr(layer, architecture.mlp_out).output.save()
-            final = decoder.norm.input.save()
-            logits = envoy.output.logits.save()
+    # Modules are read in the order in which they run: nnsight refuses any other.
+    with torch.no_grad(), envoy.trace(ids, use_cache=False, logits_to_keep=1):
+        for index in range(count):
+            layer = decoder.layers[index]
+            inputs[index] = layer.input.save()
+            attended, pattern = layer.self_attn.output
+            outputs[index], patterns[index] = attended.save(), pattern.save()
+            mids[index] = getattr(layer, architecture.mlp_norm).input.save()
+            mlp_outs[index] = getattr(layer, architecture.mlp_out).output.save()
+        final = decoder.norm.input.save()
+        logits = envoy.output.logits.save()
 
     def scale(x: Tensor) -> Tensor:
         # As the norms do it, in float32; bit-identical to their own.
@@ -101,7 +100,9 @@ def capture(envoy: Any, architecture: Architecture, token_ids: tuple[int, ...], 
         if not x.isfinite().all():
             place = f"layer {index}" if index < count else "the final layer"
             raise NotFiniteError(
-                f"model, {place}", expected="finite values", got="NaN or infinity",
+                f"model, {place}",
+                expected="finite values",
+                got="NaN or infinity",
                 remedy="check the weight files; float16 overflows on Gemma, bfloat16 does not",
             )
     return captured

@@ -48,9 +48,7 @@ def tokenize(prompt: PromptLike, tokenizer: Any, *, context: int, vocabulary: in
     if not [i for i in ids if i != tokenizer.bos_token_id]:
         raise EmptyPromptError("prompt", expected="at least one token besides <bos>", got=repr(prompt))
     if len(ids) > context:
-        raise PromptTooLongError(
-            "prompt", expected=f"at most {context} tokens", got=f"{len(ids)}", remedy="shorten it"
-        )
+        raise PromptTooLongError("prompt", expected=f"at most {context} tokens", got=f"{len(ids)}", remedy="shorten it")
     if bad := [i for i in ids if not 0 <= i < vocabulary]:
         raise PromptError("prompt", expected=f"token ids from 0 to {vocabulary - 1}", got=str(bad[0]))
     return Prompt(
@@ -77,7 +75,9 @@ def _ids(prompt: PromptLike, tokenizer: Any) -> tuple[str | None, list[int]]:
         return prompt, ids if bos is None or ids[:1] == [bos] else [bos, *ids]
     if isinstance(prompt, Tensor):
         if prompt.is_floating_point() or prompt.squeeze().ndim > 1:
-            raise PromptError("prompt", expected="a row of integer token ids", got=f"{prompt.dtype} {tuple(prompt.shape)}")
+            raise PromptError(
+                "prompt", expected="a row of integer token ids", got=f"{prompt.dtype} {tuple(prompt.shape)}"
+            )
         return None, prompt.reshape(-1).tolist()
     try:
         items = list(prompt)
@@ -102,7 +102,10 @@ def _refuse(item: object) -> int:
 def _chat(messages: list[Any], tokenizer: Any) -> list[int]:
     if not tokenizer.chat_template:
         raise PromptError(
-            "chat messages", expected="a model with a chat template", got="a tokenizer without one", remedy="pass a string"
+            "chat messages",
+            expected="a model with a chat template",
+            got="a tokenizer without one",
+            remedy="pass a string",
         )
     is_open = messages[-1]["role"] in ("assistant", "model")
     try:

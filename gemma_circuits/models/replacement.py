@@ -185,8 +185,8 @@ def load(
 
     Args:
         model: a hub id or a local folder; None for the pocket model, which ships with this package.
-        transcoder: a hub id with the folder behind it, a local folder, or an opened one; None for the one recommended for
-            the model (`gemma_circuits.catalogue` lists all).
+        transcoder: a hub id with the folder behind it, a local folder, or an opened one; None for the one recommended
+            for the model (`gemma_circuits.catalogue` lists all).
         device: "cpu", "cuda", "mps", or "auto" to spread the model over all devices; None for the best one at hand.
         dtype: "float32", "bfloat16" or "float16"; None for the checkpoint's own on an accelerator and float32 on CPU.
 
@@ -202,7 +202,7 @@ def load(
         6
     """
     device = _device(device)
-    if isinstance(dtype, str) and dtype not in DTYPES or not isinstance(dtype, str | torch.dtype | None):
+    if (isinstance(dtype, str) and dtype not in DTYPES) or not isinstance(dtype, str | torch.dtype | None):
         raise ArgumentError("dtype", expected="one of " + ", ".join(DTYPES), got=repr(dtype))
     dtype = DTYPES[dtype] if isinstance(dtype, str) else dtype
     if dtype is None and device == "cpu":
@@ -229,6 +229,7 @@ def _recommended(name: str) -> str | Path:
     if name == POCKET:
         return sorted(_pocket("clt").glob("width_*"))[0]
     from ..transcoders.catalogue import recommended
+
     found = recommended(name)
     if found is None:
         raise ArgumentError(
@@ -278,5 +279,7 @@ def check_fit(transcoder: Transcoder, config: Any, name: str) -> None:
 def _warn_of_other_name(recorded: str | None, where: str | Path) -> None:
     if recorded and Path(recorded).name.lower() not in {part.lower() for part in Path(where).parts}:
         warnings.warn(
-            f"the transcoder was trained on {recorded}, and is used here on {Path(where).name}", MismatchWarning, stacklevel=3
+            f"the transcoder was trained on {recorded}, and is used here on {Path(where).name}",
+            MismatchWarning,
+            stacklevel=3,
         )

@@ -58,11 +58,12 @@ def open_checkpoint(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    opener: Any = AutoModelForCausalLM  # its stubs do not know that the loading report makes it a pair
     name = str(where)
     if Path(name).is_dir():
         _check_files(Path(name))
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = opener.from_pretrained(
             name,
             config=config,
             dtype=dtype or "auto",
@@ -114,7 +115,9 @@ def _check_files(folder: Path) -> None:
         for key, dtype in dtypes.items():
             if dtype not in _FLOATS:
                 raise WeightsDtypeError(
-                    f"{file.name}, tensor {key}", expected="a floating-point dtype", got=dtype,
+                    f"{file.name}, tensor {key}",
+                    expected="a floating-point dtype",
+                    got=dtype,
                     remedy="quantised checkpoints are not supported",
                 )
 
