@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..data.errors import EmptyPromptError, PromptError, PromptTooLongError
@@ -86,17 +86,13 @@ def _ids(prompt: PromptLike, tokenizer: Any) -> tuple[str | None, list[int]]:
     if items and all(isinstance(item, Mapping) and {"role", "content"} <= item.keys() for item in items):
         return None, _chat(items, tokenizer)
     try:
-        return None, [int(torch.as_tensor(i)) if not isinstance(i, bool | float | str) else _refuse(i) for i in items]
-    except (TypeError, ValueError, RuntimeError) as error:
+        return None, [operator.index(item) for item in items]
+    except TypeError as error:
         raise PromptError(
             "prompt",
             expected="a string, token ids, or chat messages with 'role' and 'content'",
             got=f"{type(prompt).__name__} of {type(items[0]).__name__}",
         ) from error
-
-
-def _refuse(item: object) -> int:
-    raise TypeError(item)
 
 
 def _chat(messages: list[Any], tokenizer: Any) -> list[int]:

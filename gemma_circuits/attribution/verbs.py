@@ -1,27 +1,23 @@
-"""`attribute`: from a prompt to an attribution graph."""
+"""The verbs: `attribute`, from a prompt to an attribution graph, and `estimate`, what that will take."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
 from ..data import Graph, Nodes
-from ..data.errors import ArgumentError, NotFiniteError, PositionError
+from ..data.errors import ArgumentError, NotFiniteError
 from ..data.pruning import Wiring, influence
-from ..models import Capture, Prompt, PromptLike, ReplacementModel
-from .backward import Backward, Rows
+from ..models import PromptLike, ReplacementModel
+from .backward import Rows
+from .job import RERANK, Job, choose_batch_size, prepare
 from .progress import Progress
-from .sources import Sources, check_traceable, encode, gather
-from .targets import TargetLike, Targets, resolve_targets
-
-RERANK = 256
-"""Rows between two rankings of the features still to be expanded."""
+from .targets import TargetLike
 
 
 def attribute(
@@ -68,9 +64,9 @@ def attribute(
     for name, value in (("max_features", max_features), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ArgumentError(name, expected="1 or more, or None", got=str(value))
-    job = _prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
+    job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
     budget = min(max_features or len(job.sources.active), len(job.sources.active))
-    chosen, edges, bias = _expand(job, budget, batch_size or _batch_size(job), Progress(progress))
+    chosen, edges, bias = _expand(job, budget, batch_size or choose_batch_size(job), Progress(progress))
     return _graph(
         job,
         chosen,
@@ -116,9 +112,9 @@ def estimate(
         As `attribute`.
     """
     start = time.perf_counter()
-    job = _prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
+    job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
     prepared = time.perf_counter()
-    active, size = len(job.sources.active), batch_size or _batch_size(job)
+    active, size = len(job.sources.active), batch_size or choose_batch_size(job)
     rows = min(max_features or active, active) + len(job.targets.shown)
     sample = torch.linspace(0, active - 1, min(active, size)).long()
     for _ in job.rows(sample, size):
@@ -135,76 +131,7 @@ def estimate(
     return Estimate(active, rows, prepared - start + per_row * rows, memory)
 
 
-class _Done(NamedTuple):
-    places: Tensor
-    """(n,) int64: which of the features asked for."""
-    edges: Tensor
-    """(n, columns)."""
-    bias: Tensor
-    """(n,)."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One prompt, ready to be traced."""
-
-    model: ReplacementModel
-    prompt: Prompt
-    position: int
-    captured: Capture
-    sources: Sources
-    targets: Targets
-    backward: Backward
-
-    @property
-    def row_floats(self) -> int:
-        """Floats that one row of a batch takes on its way down."""
-        config = self.model.config
-        width = self.model.layer(0).output.shape[1]
-        return self.sources.n_positions * (3 * config.hidden_size + 3 * width)
-
-    def rows(self, features: Tensor, batch_size: int) -> Iterator[_Done]:
-        """Expand features, given by their places in `sources.active`."""
-        active, transcoder = self.sources.active, self.model.transcoder
-        # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
-        for places in active.positions[features].argsort(descending=True, stable=True).split(batch_size):
-            places = places[active.layers[features[places]].argsort(descending=True, stable=True)]
-            batch = features[places]
-            layers, ids = active.layers[batch].tolist(), active.features[batch]
-            vectors, biases = [], []
-            for layer in dict.fromkeys(layers):
-                mine = ids[active.layers[batch] == layer]
-                vectors.append(transcoder.encoder(layer, mine))
-                biases.append(transcoder.encoder_bias(layer, mine))
-            edges, constant = self.backward(Rows(layers, active.positions[batch], torch.cat(vectors)))
-            yield _Done(places, edges, constant + torch.cat(biases).to(constant.device))
-
-
-def _prepare(
-    model: ReplacementModel,
-    prompt: PromptLike,
-    targets: TargetLike | Sequence[TargetLike] | None,
-    position: int,
-    max_logits: int,
-    logit_mass: float,
-    progress: Progress,
-) -> _Job:
-    check_traceable(model)
-    whole = model.prompt(prompt)
-    if not -len(whole) <= position < len(whole):
-        raise PositionError("position", expected=f"{-len(whole)} to {len(whole) - 1}", got=str(position))
-    position %= len(whole)
-    # Cut inside the chat prefix, a prompt is no chat prompt.
-    ignored = whole.ignored if whole.ignored <= position + 1 else 1
-    with torch.no_grad():
-        captured = model.capture(whole.token_ids[: position + 1])
-        resolved = resolve_targets(model, captured, targets, max_logits=max_logits, logit_mass=logit_mass)
-        active = encode(model, captured, ignored, progress)
-        sources = gather(model, captured, active, ignored, progress)
-    return _Job(model, whole, position, captured, sources, resolved, Backward(model, captured, sources))
-
-
-def _expand(job: _Job, budget: int, batch_size: int, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
+def _expand(job: Job, budget: int, batch_size: int, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
     """Rows of the features of largest influence, and of the targets.
 
     Returns:
@@ -238,14 +165,13 @@ def _expand(job: _Job, budget: int, batch_size: int, progress: Progress) -> tupl
                 edges[count + done.places], bias[count + done.places] = done.edges, done.bias
                 bar.update(len(done.places))
             chosen = torch.cat([chosen, more])
-    order = active.layers[chosen].argsort(stable=True)  # by layer; `active` is by position and feature
-    sorted_by_place = chosen.argsort()
-    order = sorted_by_place[active.layers[chosen[sorted_by_place]].argsort(stable=True)]
+    order = chosen.argsort()  # by (position, layer, feature); a stable sort by layer makes that a graph's order
+    order = order[active.layers[chosen[order]].argsort(stable=True)]
     rows = torch.cat([order, torch.arange(budget, budget + n_targets)]).to(edges.device)
     return chosen[order], edges[rows], bias[rows]
 
 
-def _graph(job: _Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict[str, Any]) -> Graph:
+def _graph(job: Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict[str, Any]) -> Graph:
     active, model, captured = job.sources.active, job.model, job.captured
     n_active, device = len(active), edges.device
     left_out = torch.ones(n_active, dtype=torch.bool)
@@ -287,12 +213,3 @@ def _graph(job: _Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dic
             **settings,
         },
     )
-
-
-def _batch_size(job: _Job) -> int:
-    """As many rows as a tenth of the free memory holds, at most `RERANK`."""
-    if job.captured.final.device.type == "cuda":
-        free = torch.cuda.mem_get_info(job.captured.final.device)[0]
-    else:
-        free = psutil.virtual_memory().available
-    return max(1, min(RERANK, int(free / 10 / 4 / (job.row_floats + job.sources.n_columns))))

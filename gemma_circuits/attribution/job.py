@@ -1,0 +1,104 @@
+"""One prompt, ready to be traced: the forward pass, its sources, and rows of edges on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import psutil
+import torch
+from torch import Tensor
+
+from ..data.errors import PositionError
+from ..models import Capture, Prompt, PromptLike, ReplacementModel
+from .backward import Backward, Rows
+from .progress import Progress
+from .sources import Sources, check_traceable, encode, gather
+from .targets import TargetLike, Targets, resolve_targets
+
+MAX_BATCH = 64
+"""Rows sent down together at most: batches are as wide as their last position, so small ones waste less."""
+RERANK = 256
+"""Rows between two rankings of the features still to be expanded."""
+
+
+class Expanded(NamedTuple):
+    """Rows of one batch."""
+
+    places: Tensor
+    """(n,) int64: which of the features asked for."""
+    edges: Tensor
+    """(n, columns)."""
+    bias: Tensor
+    """(n,)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prompt, ready to be traced."""
+
+    model: ReplacementModel
+    prompt: Prompt
+    position: int
+    captured: Capture
+    sources: Sources
+    targets: Targets
+    backward: Backward
+
+    @property
+    def row_floats(self) -> int:
+        """Floats that one row of a batch takes on its way down."""
+        config = self.model.config
+        width = self.model.layer(0).output.shape[1]
+        return self.sources.n_positions * (3 * config.hidden_size + 3 * width)
+
+    def rows(self, features: Tensor, batch_size: int) -> Iterator[Expanded]:
+        """Expand features, given by their places in `sources.active`."""
+        active, transcoder = self.sources.active, self.model.transcoder
+        # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
+        for places in active.positions[features].argsort(descending=True, stable=True).split(batch_size):
+            places = places[active.layers[features[places]].argsort(descending=True, stable=True)]
+            batch = features[places]
+            layers, ids = active.layers[batch].tolist(), active.features[batch]
+            vectors, biases = [], []
+            for layer in dict.fromkeys(layers):
+                mine = ids[active.layers[batch] == layer]
+                vectors.append(transcoder.encoder(layer, mine))
+                biases.append(transcoder.encoder_bias(layer, mine))
+            edges, constant = self.backward(Rows(layers, active.positions[batch], torch.cat(vectors)))
+            yield Expanded(places, edges, constant + torch.cat(biases).to(constant.device))
+
+
+def prepare(
+    model: ReplacementModel,
+    prompt: PromptLike,
+    targets: TargetLike | Sequence[TargetLike] | None,
+    position: int,
+    max_logits: int,
+    logit_mass: float,
+    progress: Progress,
+) -> Job:
+    """Run the model and the encoders, gather decoder vectors, resolve targets; arguments and errors of `attribute`."""
+    check_traceable(model)
+    whole = model.prompt(prompt)
+    if not -len(whole) <= position < len(whole):
+        raise PositionError("position", expected=f"{-len(whole)} to {len(whole) - 1}", got=str(position))
+    position %= len(whole)
+    # Cut inside the chat prefix, a prompt is no chat prompt.
+    ignored = whole.ignored if whole.ignored <= position + 1 else 1
+    with torch.no_grad():
+        captured = model.capture(whole.token_ids[: position + 1])
+        resolved = resolve_targets(model, captured, targets, max_logits=max_logits, logit_mass=logit_mass)
+        active = encode(model, captured, ignored, progress)
+        sources = gather(model, captured, active, ignored, progress)
+    return Job(model, whole, position, captured, sources, resolved, Backward(model, captured, sources))
+
+
+def choose_batch_size(job: Job) -> int:
+    """As many rows as a tenth of the free memory holds, at most `MAX_BATCH`."""
+    if job.captured.final.device.type == "cuda":
+        free = torch.cuda.mem_get_info(job.captured.final.device)[0]
+    else:
+        free = psutil.virtual_memory().available
+    return max(1, min(MAX_BATCH, int(free / 10 / 4 / (job.row_floats + job.sources.n_columns))))
