@@ -42,7 +42,7 @@ class Active(NamedTuple):
 
 
 class Transcoder(Protocol):
-    """A trained dictionary of one or more layers (DESIGN's sense: CLT, per-layer transcoder, SAE, crosscoder).
+    """A trained dictionary of one or more layers: a CLT, per-layer transcoders, SAEs or a crosscoder.
 
     Tensors come back in float32 on the device of the argument they answer to (CPU where there is none).
     `layers` are the model's layers that it covers, in ascending order; `layer` arguments are the model's too.
@@ -70,7 +70,7 @@ class Transcoder(Protocol):
         ...
 
     def activate(self, layer: int, pre: Tensor) -> Tensor:
-        """The activation function: (..., n_features) to (..., n_features), zero where a feature does not fire."""
+        """The activation function: (..., n_features) to the same, zero where a feature does not fire."""
         ...
 
     def encoder(self, layer: int, features: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class Transcoder(Protocol):
         ...
 
     def decoder(self, layer: int, features: Tensor) -> Tensor:
-        """Decoder vectors of the given features, read from the file row by row: (n, len(written(layer)), d_out)."""
+        """Decoder vectors of the given features, read row by row: (n, len(written(layer)), d_out)."""
         ...
 
     def decoder_bias(self, layer: int) -> Tensor:
