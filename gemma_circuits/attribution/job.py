@@ -24,14 +24,14 @@ RERANK = 256
 
 
 class Expanded(NamedTuple):
-    """Rows of one batch."""
+    """Rows of one batch, ordered by layer, highest first."""
 
-    places: Tensor
-    """(n,) int64: which of the features asked for."""
+    features: Tensor
+    """(rows,) int64: places in `Sources.active`."""
     edges: Tensor
-    """(n, columns)."""
+    """(rows, columns)."""
     bias: Tensor
-    """(n,)."""
+    """(rows,)."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ class Job:
     def rows(self, features: Tensor, batch_size: int) -> Iterator[Expanded]:
         """Expand features, given by their places in `sources.active`."""
         active, transcoder = self.sources.active, self.model.transcoder
+        if not len(features):
+            return  # `split` would yield one empty batch
         # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
-        for places in active.positions[features].argsort(descending=True, stable=True).split(batch_size):
-            places = places[active.layers[features[places]].argsort(descending=True, stable=True)]
-            batch = features[places]
+        for batch in features[active.positions[features].argsort(descending=True, stable=True)].split(batch_size):
+            batch = batch[active.layers[batch].argsort(descending=True, stable=True)]
             layers, ids = active.layers[batch].tolist(), active.features[batch]
             vectors, biases = [], []
             for layer in dict.fromkeys(layers):
@@ -67,7 +68,7 @@ class Job:
                 vectors.append(transcoder.encoder(layer, mine))
                 biases.append(transcoder.encoder_bias(layer, mine))
             edges, constant = self.backward(Rows(layers, active.positions[batch], torch.cat(vectors)))
-            yield Expanded(places, edges, constant + torch.cat(biases).to(constant.device))
+            yield Expanded(batch, edges, constant + torch.cat(biases).to(constant.device))
 
 
 def prepare(

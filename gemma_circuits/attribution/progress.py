@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,8 +21,8 @@ class Progress:
 
     def steps(self, items: Iterable[T], phase: str) -> Iterator[T]:
         """Pass items through, advancing a bar by one for each."""
-        with self.bar(phase) as bar:
-            bar.reset(len(items) if hasattr(items, "__len__") else None)  # pyright: ignore[reportArgumentType]
+        total = len(items) if isinstance(items, Sized) else None
+        with self.bar(phase, total) as bar:
             for item in items:
                 yield item
                 bar.update()

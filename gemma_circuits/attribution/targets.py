@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,9 +81,9 @@ def resolve_targets(
     elif isinstance(targets, str | int | LogitDifference | Direction):
         wanted = [targets]
     elif isinstance(targets, Tensor):
-        wanted = list(targets) if targets.ndim == 2 or not targets.is_floating_point() else [targets]
+        wanted = [targets] if targets.ndim == int(targets.is_floating_point()) else list(targets)
     else:
-        wanted = list(targets)
+        wanted = list(targets) if isinstance(targets, Iterable) else [targets]
     if not wanted:
         raise TargetError("targets", expected="at least one", got="none")
 
@@ -91,10 +92,10 @@ def resolve_targets(
 
     shown, vectors = [], []
     for index, target in enumerate(wanted):
-        if isinstance(target, Tensor) and not target.is_floating_point():
-            target = int(target)
-        if isinstance(target, Tensor):
+        if isinstance(target, Tensor) and target.is_floating_point():
             target = Direction(target)
+        elif hasattr(target, "__index__") and getattr(target, "shape", ()) == ():
+            target = operator.index(target)  # an integer of numpy or torch
         if isinstance(target, str | int):
             token_id = _token_id(model, target)
             name, probability = token_text(model.tokenizer, token_id), float(probabilities[token_id])
@@ -104,6 +105,8 @@ def resolve_targets(
             token_id, probability = model.vocabulary + index, 1.0
             if isinstance(target, LogitDifference):
                 a, b = (_token_id(model, t) for t in (target.positive, target.negative))
+                if a == b:
+                    raise TargetError(f"targets[{index}]", expected="two different tokens", got=repr(target))
                 name = f"{token_text(model.tokenizer, a)} minus {token_text(model.tokenizer, b)}"
                 vectors.append(unembed(a) - unembed(b))
             elif isinstance(target, Direction):
@@ -137,20 +140,27 @@ def _token_id(model: ReplacementModel, token: str | int) -> int:
             raise TargetError("target", expected=f"a token id from 0 to {model.vocabulary - 1}", got=str(token))
         return token
     ids = encode_text(model.tokenizer, token)
-    if len(ids) == 1 and (ids[0] != model.tokenizer.unk_token_id or token == model.tokenizer.unk_token):
+    if _is_one(model, token, ids):
         return ids[0]
     other = token[1:] if token.startswith(" ") else f" {token}"
     pieces = [token_text(model.tokenizer, i) for i in ids]
-    if len(encode_text(model.tokenizer, other)) == 1:
+    if _is_one(model, other, encode_text(model.tokenizer, other)):
         remedy = f"{other!r} is one token"
     else:
         remedy = f"trace its first token, {pieces[0]!r}" if pieces else "name a token"
     raise TargetError(f"target {token!r}", expected="one token", got=f"{len(ids)}: {pieces}", remedy=remedy)
 
 
+def _is_one(model: ReplacementModel, token: str, ids: list[int]) -> bool:
+    unknown = model.tokenizer.unk_token
+    return len(ids) == 1 and (ids[0] != model.tokenizer.unk_token_id or token == unknown)
+
+
 def _checked(vector: Tensor, name: str, width: int) -> Tensor:
     if vector.shape != (width,):
         raise TargetError(name, expected=f"a vector of {width}", got=str(tuple(vector.shape)))
-    if not vector.isfinite().all():
-        raise TargetError(name, expected="finite values", got="NaN or infinity")
+    if not vector.isfinite().all() or not vector.any():
+        raise TargetError(
+            name, expected="finite values, not all zero", got="zeros" if not vector.any() else "NaN or infinity"
+        )
     return vector.float()

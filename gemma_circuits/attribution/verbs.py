@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..data import Graph, Nodes
 from ..data.errors import ArgumentError, NotFiniteError
-from ..data.pruning import Wiring, influence
 from ..models import PromptLike, ReplacementModel
 from .backward import Rows
 from .job import RERANK, Job, choose_batch_size, prepare
 from .progress import Progress
+from .ranking import Ranking
 from .targets import TargetLike
 
 
@@ -61,9 +61,7 @@ def attribute(
         >>> graph.targets[0].token
         ' Austin'
     """
-    for name, value in (("max_features", max_features), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise ArgumentError(name, expected="1 or more, or None", got=str(value))
+    _check_counts(max_features=max_features, batch_size=batch_size)
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
     budget = min(max_features or len(job.sources.active), len(job.sources.active))
     chosen, edges, bias = _expand(job, budget, batch_size or choose_batch_size(job), Progress(progress))
@@ -111,6 +109,7 @@ def estimate(
     Raises:
         As `attribute`.
     """
+    _check_counts(max_features=max_features, batch_size=batch_size)
     start = time.perf_counter()
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
     prepared = time.perf_counter()
@@ -131,55 +130,56 @@ def estimate(
     return Estimate(active, rows, prepared - start + per_row * rows, memory)
 
 
+def _check_counts(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ArgumentError(name, expected="1 or more, or None", got=str(value))
+
+
 def _expand(job: Job, budget: int, batch_size: int, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
     """Rows of the features of largest influence, and of the targets.
 
     Returns:
-        chosen (budget,): places in `sources.active`, in the order of a graph's nodes; edges (budget + targets, columns)
-        and bias (budget + targets,) in that order.
+        chosen (budget,): places in `sources.active`, in the order in which they were expanded; edges (budget + targets,
+        columns) and bias (budget + targets,) in that order, targets last.
     """
     active, sources, n_targets = job.sources.active, job.sources, len(job.targets.shown)
     last = torch.full((n_targets,), job.position)
-    logit_edges, logit_bias = job.backward(Rows([sources.n_layers] * n_targets, last, job.targets.vectors))
-    edges = torch.empty(budget + n_targets, sources.n_columns, device=logit_edges.device)
-    bias = torch.empty(budget + n_targets, device=logit_edges.device)
-    edges[budget:], bias[budget:] = logit_edges, logit_bias
-    weights = torch.tensor([target.probability for target in job.targets.shown], device=edges.device)
-
-    chosen = torch.empty(0, dtype=torch.int64)
+    direct, direct_bias = job.backward(Rows([sources.n_layers] * n_targets, last, job.targets.vectors))
+    edges, bias = direct.new_empty(budget + n_targets, sources.n_columns), direct.new_empty(budget + n_targets)
+    edges[budget:], bias[budget:] = direct, direct_bias
+    chosen, count, everything = torch.empty(budget, dtype=torch.int64), 0, budget == len(active)
+    ranking = Ranking(direct, direct.new_tensor([t.probability for t in job.targets.shown]), sources.n_layers)
     with progress.bar("rows", total=budget) as bar:
-        while (count := len(chosen)) < budget:
-            if budget == len(active):
-                more = torch.arange(budget)
+        while count < budget:
+            if everything:
+                wanted = torch.arange(budget)
             else:
-                order = active.layers[chosen].argsort(stable=True)
-                known = torch.cat([order, torch.arange(budget, budget + n_targets)]).to(edges.device)
-                wiring = Wiring(
-                    edges[known], active.layers[chosen][order], sources.n_layers * sources.n_positions, weights,
-                    columns=chosen[order].to(edges.device),
-                )  # fmt: skip
-                score = influence(wiring)[: len(active)].cpu()
-                score[chosen] = -1
-                more = score.argsort(descending=True, stable=True)[: min(RERANK, budget - count)]
-            for done in job.rows(more, batch_size):
-                edges[count + done.places], bias[count + done.places] = done.edges, done.bias
-                bar.update(len(done.places))
-            chosen = torch.cat([chosen, more])
-    order = chosen.argsort()  # by (position, layer, feature); a stable sort by layer makes that a graph's order
-    order = order[active.layers[chosen[order]].argsort(stable=True)]
-    rows = torch.cat([order, torch.arange(budget, budget + n_targets)]).to(edges.device)
-    return chosen[order], edges[rows], bias[rows]
+                influence = ranking.influence()[: len(active)].cpu()
+                influence[chosen[:count]] = -1
+                wanted = influence.argsort(descending=True, stable=True)[: min(RERANK, budget - count)]
+            for done in job.rows(wanted, batch_size):
+                here = slice(count, count := count + len(done.features))
+                chosen[here], edges[here], bias[here] = done
+                if not everything:
+                    ranking.add(active.layers[done.features].tolist(), done.features, done.edges)
+                bar.update(len(done.features))
+    return chosen, edges, bias
 
 
 def _graph(job: Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict[str, Any]) -> Graph:
     active, model, captured = job.sources.active, job.model, job.captured
-    n_active, device = len(active), edges.device
-    left_out = torch.ones(n_active, dtype=torch.bool)
-    left_out[chosen] = False
-    places = left_out.nonzero().squeeze(1).to(device)
-    bias = (bias.double() + edges.index_select(1, places).sum(1, dtype=torch.float64)).float()
-    columns = torch.cat([chosen, torch.arange(n_active, job.sources.n_columns)]).to(device)
-    edges = edges.index_select(1, columns)
+    budget, n_active = len(chosen), len(active)
+    left_out = torch.zeros(job.sources.n_columns)
+    left_out[:n_active] = 1
+    left_out[chosen] = 0
+    bias += edges @ left_out.to(edges.device)
+    order = chosen.argsort()  # by (position, layer, feature); stably by layer, that is a graph's order
+    order = order[active.layers[chosen[order]].argsort(stable=True)]
+    rows = torch.cat([order, torch.arange(budget, len(edges))]).to(edges.device)
+    chosen = chosen[order]
+    columns = torch.cat([chosen, torch.arange(n_active, job.sources.n_columns)]).to(edges.device)
+    edges, bias = edges.index_select(1, columns)[rows], bias[rows]
     if not (edges.isfinite().all() and bias.isfinite().all()):
         raise NotFiniteError("edges", expected="finite numbers", got="NaN or infinity", remedy="check the weight files")
     final = captured.final * captured.final_scale * model.final_gain

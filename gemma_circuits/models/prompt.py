@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +79,7 @@ def _ids(prompt: PromptLike, tokenizer: Any) -> tuple[str | None, list[int]]:
                 "prompt", expected="a row of integer token ids", got=f"{prompt.dtype} {tuple(prompt.shape)}"
             )
         return None, prompt.reshape(-1).tolist()
-    try:
-        items = list(prompt)
-    except TypeError:
-        items = [prompt]
+    items: list[Any] = list(prompt) if isinstance(prompt, Iterable) else [prompt]
     if items and all(isinstance(item, Mapping) and {"role", "content"} <= item.keys() for item in items):
         return None, _chat(items, tokenizer)
     try:

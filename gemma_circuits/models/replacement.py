@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from ..data.errors import ArgumentError, MismatchError
-from ..transcoders import Transcoder, open_transcoder
+from ..transcoders import StoredTranscoder, Transcoder, fingerprint, open_transcoder, recommended
 from ..transcoders.protocol import Site
-from ..transcoders.weights import fingerprint
 from .architecture import Architecture, architecture_of
 from .capture import Capture, capture
 from .prompt import Prompt, PromptLike, tokenize
@@ -202,7 +201,7 @@ def load(
         6
     """
     device = _device(device)
-    if (isinstance(dtype, str) and dtype not in DTYPES) or not isinstance(dtype, str | torch.dtype | None):
+    if dtype is not None and dtype not in (*DTYPES, *DTYPES.values()):
         raise ArgumentError("dtype", expected="one of " + ", ".join(DTYPES), got=repr(dtype))
     dtype = DTYPES[dtype] if isinstance(dtype, str) else dtype
     if dtype is None and device == "cpu":
@@ -218,7 +217,16 @@ def load(
     check_fit(transcoder, config, name)  # before gigabytes of weights are read
     _warn_of_other_name(transcoder.model_name, where)
     network, tokenizer, weights = open_checkpoint(folder, config, device, dtype)
+    if device != "cpu" and isinstance(transcoder, StoredTranscoder):
+        _hold_encoders(transcoder, network.lm_head.weight.device)
     return ReplacementModel(network, tokenizer, transcoder, name=name, files=weights)
+
+
+def _hold_encoders(transcoder: StoredTranscoder, device: torch.device) -> None:
+    """Keep encoders on the accelerator where they take less than half of what is free there."""
+    size = sum(tensors.w_enc.nbytes for tensors in map(transcoder.tensors, transcoder.layers))
+    if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
+        transcoder.hold_encoders(device)
 
 
 def _pocket(folder: str) -> Path:
@@ -228,7 +236,6 @@ def _pocket(folder: str) -> Path:
 def _recommended(name: str) -> str | Path:
     if name == POCKET:
         return sorted(_pocket("clt").glob("width_*"))[0]
-    from ..transcoders.catalogue import recommended
 
     found = recommended(name)
     if found is None:
@@ -248,11 +255,15 @@ def _device(device: str | torch.device | None) -> str:
         return "auto"
     try:
         kind = torch.device(device).type
-    except RuntimeError as error:
-        raise ArgumentError("device", expected="cpu, cuda, mps or auto", got=repr(device)) from error
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
+    except (RuntimeError, TypeError):
+        kind = None
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ArgumentError("device", expected="cpu, cuda, mps or auto", got=repr(device))
+    if (kind == "cuda" and torch.cuda.device_count() <= (torch.device(device).index or 0)) or (
+        kind == "mps" and not torch.backends.mps.is_available()
+    ):
         raise ArgumentError("device", expected="a device of this machine", got=repr(device), remedy="leave it out")
-    return str(device)
+    return "cpu" if kind == "cpu" else str(device)
 
 
 def check_fit(transcoder: Transcoder, config: Any, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ def open_config(where: str | Path) -> Any:
     # transformers takes seconds to import, which `import gemma_circuits` should not.
     from transformers import AutoConfig
 
+    if isinstance(where, Path) and not where.is_dir():
+        raise MissingWeightsError(str(where), expected="a folder", got="nothing", remedy="check the spelling")
     try:
         config = AutoConfig.from_pretrained(str(where))
     except (OSError, ValueError) as error:
@@ -56,33 +60,72 @@ def open_checkpoint(
     Raises:
         MissingWeightsError, TruncatedWeightsError, WeightsShapeError, WeightsDtypeError: bad files.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     opener: Any = AutoModelForCausalLM  # its stubs do not know that the loading report makes it a pair
     name = str(where)
     if Path(name).is_dir():
         _check_files(Path(name))
     try:
-        model, report = opener.from_pretrained(
-            name,
-            config=config,
-            dtype=dtype or "auto",
-            attn_implementation="eager",
-            device_map=device,
-            output_loading_info=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        with _quiet_if_small(name):
+            model, report = opener.from_pretrained(
+                name,
+                config=config,
+                dtype=dtype or "auto",
+                attn_implementation="eager",
+                device_map=device,
+                use_safetensors=True,  # nothing is unpickled
+                ignore_mismatched_sizes=True,  # they are in the report, and refused below
+                output_loading_info=True,
+            )
     except SafetensorError as error:
         raise TruncatedWeightsError(name, expected="whole safetensors files", got=str(error)) from error
     except (OSError, ImportError) as error:
         raise _not_found(name, error) from error
-    except RuntimeError as error:
-        raise WeightsShapeError(name, expected="the shapes of config.json", got=str(error)) from error
     if missing := sorted(report["missing_keys"]):
         raise MissingWeightsError(name, expected=f"tensor {missing[0]}", got=f"{len(missing)} tensors missing")
     if mismatched := sorted(report["mismatched_keys"]):
-        raise WeightsShapeError(name, expected="the shapes of config.json", got=str(mismatched[0]))
-    return model.eval().requires_grad_(False), tokenizer, _weight_files(name, config)
+        key, found, wanted = mismatched[0]
+        raise WeightsShapeError(
+            f"{name}, tensor {key}",
+            expected=f"shape {tuple(wanted)}, by config.json",
+            got=str(tuple(found)),
+            remedy="config.json and the weights belong to different models",
+        )
+    return model.eval().requires_grad_(False), _open_tokenizer(name), _weight_files(name, config)
+
+
+@contextmanager
+def _quiet_if_small(name: str) -> Iterator[None]:
+    """No bar for what loads in a moment."""
+    from transformers.utils import logging
+
+    small = sum(file.stat().st_size for file in Path(name).glob("*.safetensors")) < 2**28 and Path(name).is_dir()
+    if not (small and logging.is_progress_bar_enabled()):
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
+
+
+def _open_tokenizer(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except OSError as error:
+        raise _not_found(name, error) from error
+    except Exception as error:  # a damaged file raises whatever its parser tripped over
+        raise TruncatedWeightsError(
+            f"{name}, tokenizer", expected="readable files", got=str(error).split("\n")[0], remedy="download them again"
+        ) from error
+    # Without files, transformers makes up a tokenizer of special tokens only.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise MissingWeightsError(f"{name}, tokenizer", expected="tokenizer.json or tokenizer.model", got="neither")
+    return tokenizer
 
 
 def _not_found(name: str, error: Exception) -> MissingWeightsError | UnsupportedModelError:
