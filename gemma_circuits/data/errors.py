@@ -15,9 +15,7 @@ class GemmaCircuitsError(Exception):
 
     def __init__(self, place: str, *, expected: str = "", got: str = "", remedy: str = "") -> None:
         self.place, self.expected, self.got, self.remedy = place, expected, got, remedy
-        middle = ", ".join(
-            part for part in (expected and f"expected {expected}", got and f"got {got}") if part
-        )
+        middle = ", ".join(part for part in (expected and f"expected {expected}", got and f"got {got}") if part)
         super().__init__("; ".join(part for part in (f"{place}: {middle}" if middle else place, remedy) if part))
 
     def __reduce__(self):

@@ -1,0 +1,146 @@
+"""What graphs and circuits do alike: be searched, exported and shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import Tensor
+
+from . import display
+from .errors import NodeError
+from .nodes import KINDS, Node, Nodes, Target
+from .pruning import Scores
+
+if TYPE_CHECKING:
+    import networkx
+
+
+class Links(NamedTuple):
+    """Edges as three parallel arrays, by target, then by source."""
+
+    source: Tensor
+    """(links,) int64: index of the source among the graph's nodes."""
+    target: Tensor
+    """(links,) int64: index of the target."""
+    weight: Tensor
+    """(links,) float32: direct effect of the source, as active as it is, on the target's pre-activation."""
+
+
+def square(rectangle: Tensor, n_features: int) -> Tensor:
+    """(targets, sources) to (nodes, nodes): zero rows for errors and tokens, zero columns for logits."""
+    n_targets, n_sources = rectangle.shape
+    n_nodes = n_sources + n_targets - n_features
+    out = rectangle.new_zeros(n_nodes, n_nodes)
+    out[:n_features, :n_sources] = rectangle[:n_features]
+    out[n_sources:, :n_sources] = rectangle[n_features:]
+    return out
+
+
+def find_links(edges: Tensor, mask: Tensor, n_features: int) -> Links:
+    """Links of the edges under a mask, both (targets, sources)."""
+    target, source = mask.nonzero(as_tuple=True)
+    weight = edges[target, source]
+    target[target >= n_features] += edges.shape[1] - n_features
+    return Links(source, target, weight)
+
+
+class Verbs(ABC):
+    """Base of `Graph` and `Circuit`."""
+
+    prompt: str
+    tokens: tuple[str, ...]
+    targets: tuple[Target, ...]
+    nodes: Nodes
+    influence: Tensor
+
+    @abstractmethod
+    def scores(self) -> Scores:
+        """Replacement and completeness score."""
+
+    @abstractmethod
+    def links(self) -> Links:
+        """All edges that are not zero."""
+
+    def node(self, layer: int, position: int, feature: int) -> Node:
+        """The feature at this place.
+
+        Raises:
+            NodeError: it is not among the nodes (also a KeyError).
+        """
+        found = self.nodes.where(kind="feature", layer=layer, position=position, feature=feature)
+        if not len(found):
+            raise NodeError(
+                f"node(layer={layer}, position={position}, feature={feature})",
+                expected=f"a feature of this {type(self).__name__.lower()}",
+                got="none there",
+                remedy="list them with nodes.where(kind='feature', layer=..., position=...)",
+            )
+        return found[0]
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """Nodes by index with their fields and influence; edges from source to target with their weight."""
+        import networkx
+
+        out = networkx.DiGraph(prompt=self.prompt)
+        influence = self.influence.tolist()
+        for node in self.nodes:
+            out.add_node(node.index, **vars(node), influence=influence[node.index])
+        out.add_weighted_edges_from(zip(*(column.tolist() for column in self.links())))
+        return out
+
+    def to_neuronpedia(self, path: str | PathLike[str] | None = None, **options: Any) -> dict[str, Any]:
+        """The graph as Neuronpedia's JSON, written to `path` if given; options as of `neuronpedia.export`.
+
+        Every edge becomes a link: prune large graphs first.
+        """
+        from . import neuronpedia
+
+        return neuronpedia.export(self, path, **options)
+
+    def _size(self) -> str:
+        return ", ".join(f"{(self.nodes.kind == kind).sum()} {kind}s" for kind in KINDS)
+
+    def __repr__(self) -> str:
+        targets = ", ".join(f"{display.shorten(t.token, 20)} {t.probability:.3f}" for t in self.targets)
+        return f"{type(self).__name__} of {display.shorten(self.prompt)}: {self._size()}\n  targets: {targets}"
+
+    def _repr_html_(self) -> str:
+        scores = self.scores()
+        features = self.nodes.where(kind="feature")
+        order = self.influence[features.index].argsort(descending=True)[:10].tolist()
+        top = [
+            [
+                str(node.layer),
+                str(node.position),
+                display.shorten(self.tokens[node.position], 20),
+                str(node.feature),
+                f"{node.activation:.3g}",
+                f"{self.influence[node.index]:.3f}",
+            ]
+            for node in (features[i] for i in order)
+        ]
+        return display.page(
+            f"{type(self).__name__}: {self._size()}",
+            self.prompt,
+            {
+                "Targets": display.html_table(
+                    ["token", "probability"],
+                    [[display.shorten(t.token, 20), f"{t.probability:.3f}"] for t in self.targets],
+                ),
+                "Scores": display.html_table(
+                    ["score", "value"],
+                    [
+                        ["replacement", f"{scores.replacement:.3f}"],
+                        ["completeness", f"{scores.completeness:.3f}"],
+                    ],
+                ),
+                "Top features by influence": display.html_table(
+                    ["layer", "position", "token", "feature", "activation", "influence"], top
+                ),
+            },
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return display.mimebundle(self)

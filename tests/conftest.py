@@ -1,0 +1,34 @@
+"""Settings of every test run (no network, at most two threads) and the random models that tests share."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+
+from functools import cache
+
+import pytest
+import torch
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory):
+    """Loaded random models with an affine CLT, by architecture; "chat" is a Gemma 3 with a chat template."""
+    from random_models import random_folder, random_transcoder
+
+    from gemma_circuits import load
+
+    @cache
+    def opened(name):
+        architecture = "gemma3_text" if name == "chat" else name
+        folder = random_folder(tmp_path_factory.mktemp("models") / name, architecture, chat=name == "chat")
+        return load(folder, random_transcoder("clt affine"))
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def model(random_model):
+    """The one that stands for all: a Gemma 3 text model."""
+    return random_model("gemma3_text")
