@@ -102,6 +102,7 @@ def _clt_layer(i: int, encoder: Path, decoder: Path, n_layers: int) -> Layer:
         b_dec=file.take(f"b_dec_{i}", None),
         threshold=file.take_if_there(f"threshold_{i}", features),
         skip=file.take_if_there(f"W_skip_{i}", d, None),
+        mapped=file.mapped,
     )
 
 
@@ -116,6 +117,7 @@ def _single_layer(path: Path) -> Layer:
         b_dec=file.take("b_dec", None),
         threshold=file.take_if_there(THRESHOLD, features),
         skip=None if skip is None else skip.T,
+        mapped=file.mapped,
     )
 
 

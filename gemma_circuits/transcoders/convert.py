@@ -75,8 +75,7 @@ def convert(
         partial.mkdir(parents=True)
         for layer in tqdm(transcoder.layers, desc=f"write {final.name}", unit="layer", disable=not progress):
             write(transcoder, partial, layer)
-            if transcoder is not source:
-                transcoder.let_go(layer)
+            transcoder.release(layer)
         partial.rename(final)
     except OSError as error:
         raise StorageError(final.name, got=str(error), remedy="free some space or choose another folder") from error

@@ -175,6 +175,7 @@ def _layer(path: Path, config: _Config, layers: tuple[int, ...], index: int) -> 
         b_enc=file.take("b_enc", features),
         b_dec=file.take("b_dec", None),
         threshold=file.take("threshold", features),
+        mapped=file.mapped,
         skip=file.take(SKIP, d, None) if config.affine else file.take_if_there(SKIP, d, None),
     )
 

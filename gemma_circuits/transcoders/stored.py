@@ -13,10 +13,12 @@ from torch import Tensor
 from ..data.errors import ArgumentError, NotFiniteError
 from .activations import Activation, JumpReLU, ReLU, TopK
 from .protocol import Active, Kind, Site
-from .weights import Weights, fingerprint
+from .weights import Weights, drop_pages, fingerprint
 
 BLOCK = 4096
 """Features whose encoder vectors are widened to float32 at a time."""
+DECODER_BLOCK = 256
+"""Features whose decoder vectors are read at a time."""
 LARGEST_PRE = 2**25
 """Pre-activations that `encode` holds at a time."""
 
@@ -44,6 +46,8 @@ class Layer:
     """(n_features,) of a JumpReLU; None for a ReLU or a TopK."""
     skip: Tensor | None = None
     """(d_in, d_out), used as `x @ skip`; None where the release has none."""
+    mapped: bool = False
+    """Whether encoder and decoder are views of a file, see `weights.drop_pages`."""
 
 
 class StoredTranscoder:
@@ -111,7 +115,7 @@ class StoredTranscoder:
             Transcoder of 1 layer x 4 features (ReLU), d 4, reads mlp_in, writes mlp_out; memory
         """
         detached = {
-            layer: Layer(**{name: value.detach() for name, value in tensors.items() if value is not None})
+            layer: Layer(mapped=False, **{k: v.detach() for k, v in tensors.items() if isinstance(v, Tensor)})
             for layer, tensors in layers.items()
         }
         return cls(kind, detached, reads=reads, writes=writes, **keywords)
@@ -127,9 +131,12 @@ class StoredTranscoder:
             raise ArgumentError(f"{self.source}: layer", expected=f"one of {covered}", got=str(layer))
         return self._layers[layer]
 
-    def let_go(self, layer: int) -> None:
-        """Forget a layer: its file is unmapped, and the pages that were read of it leave memory."""
-        self._layers.pop(layer, None)
+    def release(self, layer: int) -> None:
+        """Take what was read of a layer's file out of resident memory; the next use reads it again."""
+        tensors = self.tensors(layer)
+        if tensors.mapped:
+            drop_pages(tensors.w_enc)
+            drop_pages(tensors.w_dec)
 
     def hold_encoders(self, device: torch.device | str) -> None:
         """Keep a copy of the encoders on `device`, in the file's dtype, instead of sending them there each time.
@@ -212,8 +219,13 @@ class StoredTranscoder:
 
     def decoder(self, layer: int, features: Tensor) -> Tensor:
         """Decoder vectors, read row by row: (n,) int64 to (n, len(written(layer)), d_out)."""
-        weights = self.tensors(layer).w_dec
-        return self._checked(layer, "w_dec", weights[features.to(weights.device)].float()).to(features.device)
+        tensors, blocks = self.tensors(layer), []
+        for some in features.to(tensors.w_dec.device).split(DECODER_BLOCK):
+            blocks.append(tensors.w_dec[some].float())
+            if tensors.mapped:
+                drop_pages(tensors.w_dec)
+        rows = torch.cat(blocks) if blocks else tensors.w_dec[:0].float()
+        return self._checked(layer, "w_dec", rows).to(features.device)
 
     def decoder_bias(self, layer: int) -> Tensor:
         """(d_out,)."""
@@ -291,4 +303,4 @@ class StoredTranscoder:
 def _named(tensors: Layer) -> list[tuple[str, Tensor]]:
     """The tensors that are there, by name."""
     pairs = ((field.name, getattr(tensors, field.name)) for field in fields(tensors))
-    return [(name, tensor) for name, tensor in pairs if tensor is not None]
+    return [(name, tensor) for name, tensor in pairs if isinstance(tensor, Tensor)]

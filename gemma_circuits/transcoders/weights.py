@@ -40,6 +40,8 @@ class Weights:
     place: str
     """What errors call it: the file's name with its folder's."""
     tensors: dict[str, Tensor]
+    mapped: bool = False
+    """Whether all of them are views of a file, whose pages the kernel can read again."""
 
     def take(self, name: str, *shape: int | None) -> Tensor:
         """The tensor `name`, still in the file and in the file's dtype.
@@ -96,8 +98,11 @@ def open_weights(path: Path) -> Weights:
     if not path.is_file():
         raise MissingWeightsError(place, expected="a weight file", got="nothing", remedy="download it again")
     try:
+        mapped = True
         if path.suffix == ".npz":
             tensors = dict(_map_npz(path, place))
+            with zipfile.ZipFile(path) as archive:
+                mapped = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
         else:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -112,18 +117,30 @@ def open_weights(path: Path) -> Weights:
         ) from error
     for name, tensor in tensors.items():
         if name.lower().startswith("w_dec"):
-            _expect_scattered_reads(tensor)
-    return Weights(place, tensors)
+            # Otherwise the kernel reads megabytes of the file around every row that is touched.
+            _advise(tensor, "MADV_RANDOM")
+    return Weights(place, tensors, mapped)
 
 
-def _expect_scattered_reads(tensor: Tensor) -> None:
-    """Keep the kernel from reading megabytes of a mapped file around every row that is touched."""
-    if hasattr(mmap, "MADV_RANDOM"):
-        start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = tensor.data_ptr() + tensor.nbytes - start
-        if length > 0:
-            advise = ctypes.CDLL(None).madvise
-            advise(ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(mmap.MADV_RANDOM))
+def drop_pages(tensor: Tensor) -> None:
+    """Take what was read of a mapped tensor out of resident memory; it is read again when it is used again.
+
+    The kernel maps megabytes around every row that is touched, so that a few thousand rows would make a whole
+    file resident. Only for tensors of `Weights.mapped`: any other would lose its values.
+    """
+    _advise(tensor, "MADV_DONTNEED")
+
+
+def _advise(tensor: Tensor, advice: str) -> None:
+    """Call madvise on the whole pages that a tensor spans."""
+    if not hasattr(mmap, advice):
+        return
+    start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
+    length = (tensor.data_ptr() + extent * tensor.element_size() - start) // mmap.PAGESIZE * mmap.PAGESIZE
+    if tensor.numel() and length > 0:
+        arguments = ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(getattr(mmap, advice))
+        ctypes.CDLL(None).madvise(*arguments)
 
 
 def _map_npz(path: Path, place: str) -> Iterator[tuple[str, Tensor]]:

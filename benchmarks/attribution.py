@@ -1,0 +1,207 @@
+"""How fast attribution is, and how large: random weights in the true shapes of Gemma 3.
+
+Prints rows a second, peak resident memory, and the floating-point work done as a share of what a matrix product
+reaches on this machine in the same run. `--peer PYTHON` also runs circuit-tracer on the same weights, in an
+interpreter of its own (`pip install torch==2.13.0`, then `circuit-tracer==0.5.0 nnsight==0.6.1 transformers==4.57.3`),
+and prints ratios and how far the two graphs are apart. Its token edges are first multiplied by sqrt(d): its nnsight
+back end leaves the embedding scale out.
+
+    python benchmarks/attribution.py --shape 270m --tokens 16 --features 4000 --peer PYTHON
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+SHAPES = {
+    "270m": {"layers": 18, "d": 640, "ffn": 2048, "features": 14560},
+    "1b": {"layers": 26, "d": 1152, "ffn": 6912, "features": 10080},
+}
+HEADS, HEAD_DIM, VOCABULARY, THRESHOLD = 4, 256, 32000, 2.75
+PEER_ENVIRONMENT = {  # under which the peer is fastest
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "1000000000000",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, default="270m")
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--features", type=int, default=4000, help="rows (default: %(default)s)")
+    parser.add_argument("--folder", type=Path, help="keep the weights here (7 or 17 GB); default: a temporary folder")
+    parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has circuit-tracer")
+    parser.add_argument("--run", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.run:
+        print(json.dumps({"ours": run_ours, "peer": run_peer}[args.run](args)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        args.folder = args.folder or Path(temporary)
+        make_weights(args.folder, **SHAPES[args.shape])
+        ours = child(sys.executable, args, "ours", {})
+        report("gemma-circuits", ours, args)
+        limit = matrix_product_rate()
+        share = ours["flop"] / ours["seconds"] / limit
+        print(
+            f"  {ours['flop'] / ours['seconds'] / 1e9:.0f} GFLOP/s, {share:.0%} of a matrix product's {limit / 1e9:.0f}"
+        )
+        if args.peer:
+            peer = child(args.peer, args, "peer", PEER_ENVIRONMENT)
+            report("circuit-tracer", peer, args)
+            print(
+                f"  {peer['seconds'] / ours['seconds']:.1f} times the time, {peer['peak'] / ours['peak']:.1f} times the memory"
+            )
+            print(f"  largest deviation between the graphs: {deviation(args.folder):.1e} of the largest edge")
+
+
+def child(python: str, args: argparse.Namespace, run: str, environment: dict[str, str]) -> dict:
+    command = [python, __file__, "--run", run, "--folder", str(args.folder), "--shape", args.shape]
+    command += ["--tokens", str(args.tokens), "--features", str(args.features)]
+    done = subprocess.run(command, env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report(name: str, figures: dict, args: argparse.Namespace) -> None:
+    seconds, rate = figures["seconds"], args.features / figures["seconds"]
+    print(
+        f"{name}: {args.shape}, {args.tokens} tokens, {figures['active']:,} active, {args.features:,} rows: "
+        f"{seconds:.1f} s, {rate:,.0f} rows/s, peak {figures['peak'] / 2**30:.2f} GiB"
+    )
+
+
+def make_weights(folder: Path, *, layers: int, d: int, ffn: int, features: int) -> None:
+    """A random Gemma 3 and a CLT in the ragged layout that both tools read; some 43 features fire a token and layer."""
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
+
+    if (folder / "clt" / "config.yaml").exists():
+        return
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=VOCABULARY, hidden_size=d, intermediate_size=ffn, num_hidden_layers=layers, num_attention_heads=HEADS,
+        num_key_value_heads=1, head_dim=HEAD_DIM, query_pre_attn_scalar=HEAD_DIM, max_position_embeddings=8192,
+        bos_token_id=2,
+    )  # fmt: skip
+    model = Gemma3ForCausalLM(config)
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            parameter.data.normal_(0, 0.1)
+    model.save_pretrained(folder / "model")
+    words = {f"w{index}": index for index in range(VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w3"))
+    special = {"pad_token": "w0", "eos_token": "w1", "bos_token": "w2", "unk_token": "w3"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder / "model")
+    clt = folder / "clt"
+    clt.mkdir(parents=True)
+    for layer in range(layers):
+        encoder = {
+            f"W_enc_{layer}": torch.randn(features, d) / d**0.5,
+            f"b_enc_{layer}": torch.zeros(features),
+            f"b_dec_{layer}": torch.randn(d) * 0.02,
+            f"threshold_{layer}": torch.full((features,), THRESHOLD),
+        }
+        save_file(encoder, clt / f"W_enc_{layer}.safetensors")
+        decoder = {f"W_dec_{layer}": torch.randn(features, layers - layer, d) * 0.02}
+        save_file(decoder, clt / f"W_dec_{layer}.safetensors")
+    hooks = "feature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n"
+    (clt / "config.yaml").write_text(f"model_name: model\nmodel_kind: cross_layer_transcoder\n{hooks}scan: random\n")
+
+
+def prompt(args: argparse.Namespace) -> list[int]:
+    generator = torch.Generator().manual_seed(1)
+    return [2, *torch.randint(4, VOCABULARY, (args.tokens - 1,), generator=generator).tolist()]
+
+
+def peak() -> int:
+    """Peak resident memory in bytes. Linux's `ru_maxrss` starts from the parent's, its status file does not."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def run_ours(args: argparse.Namespace) -> dict:
+    import gemma_circuits as gmc
+
+    model = gmc.load(args.folder / "model", args.folder / "clt", device="cpu")
+    start = time.perf_counter()
+    graph = gmc.attribute(model, prompt(args), max_features=args.features, progress=False)
+    seconds, size = time.perf_counter() - start, peak()
+    features = graph.nodes.where(kind="feature")
+    places = torch.stack([torch.tensor(getattr(features, key)) for key in ("layer", "position", "feature")], 1)
+    torch.save({"places": places, "adjacency": graph.adjacency}, args.folder / "ours.pt")
+    active = graph.metadata["active_features"]
+    return {"seconds": seconds, "peak": size, "active": active, "flop": work(places, active, args)}
+
+
+def work(places: torch.Tensor, active: int, args: argparse.Namespace) -> float:
+    """Floating-point operations that these rows cannot do without: layers below, positions up to their own."""
+    shape = SHAPES[args.shape]
+    layer, span = places[:, 0].double(), places[:, 1].double() + 1
+    linear = 2 * shape["d"] * HEAD_DIM * (HEADS + 1)  # output and value projections at one position
+    attention = 2 * HEADS * HEAD_DIM * (span + 1) / 2
+    fires = active / shape["layers"] / (args.tokens - 1)
+    decoders = 2 * shape["d"] * fires * layer * (layer + 1) / 2  # rows met at one position
+    return float((span * (layer * (linear + attention) + decoders)).sum())
+
+
+def run_peer(args: argparse.Namespace) -> dict:
+    from circuit_tracer import ReplacementModel, attribute
+    from circuit_tracer.transcoder.cross_layer_transcoder import load_clt
+
+    cpu = torch.device("cpu")
+    dictionary = load_clt(
+        str(args.folder / "clt"), "mlp.hook_in", "hook_mlp_out", scan="random", device=cpu, dtype=torch.float32
+    )
+    model = ReplacementModel.from_pretrained_and_transcoders(
+        str(args.folder / "model"), dictionary, backend="nnsight", device=cpu, dtype=torch.float32
+    )
+    start = time.perf_counter()
+    graph = attribute(torch.tensor(prompt(args)), model, batch_size=64, max_feature_nodes=args.features)
+    seconds, size = time.perf_counter() - start, peak()
+    adjacency = graph.adjacency_matrix
+    n_tokens, n_logits = args.tokens, len(graph.logit_probabilities)
+    adjacency[:, -n_tokens - n_logits : -n_logits] *= SHAPES[args.shape]["d"] ** 0.5
+    places = graph.active_features[graph.selected_features]
+    torch.save({"places": places, "adjacency": adjacency}, args.folder / "peer.pt")
+    return {"seconds": seconds, "peak": size, "active": len(graph.active_features)}
+
+
+def deviation(folder: Path) -> float:
+    """Largest difference between edges that both graphs hold, as a share of the largest edge."""
+    ours, peer = (torch.load(folder / f"{name}.pt") for name in ("ours", "peer"))
+    index = {tuple(place): i for i, place in enumerate(peer["places"].tolist())}
+    pairs = [(i, index[p]) for i, p in enumerate(map(tuple, ours["places"].tolist())) if p in index]
+    mine, theirs = map(list, zip(*pairs))
+    mine += range(len(ours["places"]), len(ours["adjacency"]))
+    theirs += range(len(peer["places"]), len(peer["adjacency"]))
+    a, b = ours["adjacency"][mine][:, mine], peer["adjacency"][theirs][:, theirs]
+    print(f"  {len(pairs):,} features in both graphs")
+    return float((a - b).abs().max() / a.abs().max())
+
+
+def matrix_product_rate() -> float:
+    """FLOP/s of a large float32 matrix product."""
+    a, best = torch.randn(2048, 2048), float("inf")
+    for _ in range(6):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * 2048**3 / best
+
+
+if __name__ == "__main__":
+    main()
