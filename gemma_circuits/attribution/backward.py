@@ -46,7 +46,8 @@ class Backward:
     def __init__(self, model: ReplacementModel, captured: Capture, sources: Sources) -> None:
         self.model, self.captured, self.sources = model, captured, sources
         self.layers = [model.layer(index) for index in range(model.n_layers)]
-        self.skips = [model.transcoder.skip(index) for index in range(model.n_layers)]
+        skips = [model.transcoder.skip(index) for index in range(model.n_layers)]
+        self.skips = [s if s is None else s.to(mid.device) for s, mid in zip(skips, captured.mid)]
 
     @torch.no_grad()
     def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
@@ -60,9 +61,9 @@ class Backward:
         span = int(rows.positions.max()) + 1  # attention is causal: later positions do not reach back
         n_features, n_positions, n_layers = len(sources.active), sources.n_positions, sources.n_layers
         device = captured.final.device
-        edges = torch.zeros(count, sources.n_columns, device=device)
-        constant = torch.zeros(count, device=device)
-        cotangent = torch.zeros(count, span, self.model.d_model, device=device)
+        edges = captured.final.new_zeros(count, sources.n_columns)
+        constant = captured.final.new_zeros(count)
+        cotangent = captured.final.new_zeros(count, span, self.model.d_model)
 
         entered = 0
 
@@ -90,7 +91,7 @@ class Backward:
                 self._meet_writes(layer, flowing, edges[:entered], constant[:entered])
                 if (skip := self.skips[layer]) is not None:
                     scale = reading[:span] if isinstance(reading, Tensor) else reading
-                    flowing += (flowing @ skip.T.to(device)) * scale
+                    flowing += (flowing @ skip.T) * scale
             enter(layer, reading)
             if entered:
                 cotangent[:entered] += self._attention(layer, cotangent[:entered])

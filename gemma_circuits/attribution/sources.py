@@ -116,7 +116,7 @@ def gather(
     transcoder, n_positions = model.transcoder, len(captured.embeddings)
     ranges = _ranges(transcoder, active, n_positions)
     vectors = [
-        torch.empty(rows[-1].stop if rows else 0, model.d_model, device=captured.mlp_out[layer].device)
+        captured.mlp_out[layer].new_empty(rows[-1].stop if rows else 0, model.d_model)
         for layer, (_, rows, _) in enumerate(ranges)
     ]
     for layer in progress.steps(range(model.n_layers), "decoders"):

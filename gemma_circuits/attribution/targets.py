@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ def resolve_targets(
     for index, target in enumerate(wanted):
         if isinstance(target, Tensor) and target.is_floating_point():
             target = Direction(target)
-        elif hasattr(target, "__index__") and getattr(target, "shape", ()) == ():
+        elif isinstance(target, SupportsIndex) and getattr(target, "shape", ()) == ():
             target = operator.index(target)  # an integer of numpy or torch
         if isinstance(target, str | int):
             token_id = _token_id(model, target)

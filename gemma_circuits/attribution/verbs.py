@@ -170,7 +170,7 @@ def _expand(job: Job, budget: int, batch_size: int, progress: Progress) -> tuple
 def _graph(job: Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict[str, Any]) -> Graph:
     active, model, captured = job.sources.active, job.model, job.captured
     budget, n_active = len(chosen), len(active)
-    left_out = torch.zeros(job.sources.n_columns)
+    left_out = torch.zeros(job.sources.n_columns, dtype=edges.dtype)
     left_out[:n_active] = 1
     left_out[chosen] = 0
     bias += edges @ left_out.to(edges.device)

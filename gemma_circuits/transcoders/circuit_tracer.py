@@ -93,16 +93,16 @@ def _site(config: dict, place: str, key: str) -> Site:
 
 
 def _clt_layer(i: int, encoder: Path, decoder: Path, n_layers: int) -> Layer:
-    file = open_weights(encoder)
+    file, decoders = open_weights(encoder), open_weights(decoder)
     features, d = file.take(f"W_enc_{i}", None, None).shape
     return Layer(
         w_enc=file.take(f"W_enc_{i}", features, d).T,
-        w_dec=open_weights(decoder).take(f"W_dec_{i}", features, n_layers - i, None),
+        w_dec=decoders.take(f"W_dec_{i}", features, n_layers - i, None),
         b_enc=file.take(f"b_enc_{i}", features),
         b_dec=file.take(f"b_dec_{i}", None),
         threshold=file.take_if_there(f"threshold_{i}", features),
         skip=file.take_if_there(f"W_skip_{i}", d, None),
-        mapped=file.mapped,
+        rows=decoders.rows(f"W_dec_{i}"),
     )
 
 
@@ -117,7 +117,7 @@ def _single_layer(path: Path) -> Layer:
         b_dec=file.take("b_dec", None),
         threshold=file.take_if_there(THRESHOLD, features),
         skip=None if skip is None else skip.T,
-        mapped=file.mapped,
+        rows=file.rows("W_dec"),
     )
 
 

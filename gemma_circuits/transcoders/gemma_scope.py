@@ -166,16 +166,17 @@ def _layer(path: Path, config: _Config, layers: tuple[int, ...], index: int) -> 
     d, features = file.take("w_enc", None, None).shape
     if config.kind in ("clt", "crosscoder"):
         first = index if config.kind == "clt" else 0
+        rows = file.rows("w_dec", first)
         w_dec = file.take("w_dec", features, len(layers), None)[:, first:]
     else:
-        w_dec = file.take("w_dec", features, None)[:, None]
+        w_dec, rows = file.take("w_dec", features, None)[:, None], file.rows("w_dec")
     return Layer(
         w_enc=file.take("w_enc", d, features),
         w_dec=w_dec,
         b_enc=file.take("b_enc", features),
         b_dec=file.take("b_dec", None),
         threshold=file.take("threshold", features),
-        mapped=file.mapped,
+        rows=rows,
         skip=file.take(SKIP, d, None) if config.affine else file.take_if_there(SKIP, d, None),
     )
 

@@ -78,7 +78,7 @@ def _layer(path: Path) -> Layer:
         b_enc=file.take("b_enc", features),
         b_dec=file.take("b_dec", None),
         threshold=file.take("threshold", features),
-        mapped=file.mapped,
+        rows=file.rows("W_dec"),
     )
 
 

@@ -13,12 +13,10 @@ from torch import Tensor
 from ..data.errors import ArgumentError, NotFiniteError
 from .activations import Activation, JumpReLU, ReLU, TopK
 from .protocol import Active, Kind, Site
-from .weights import Weights, drop_pages, fingerprint
+from .weights import Rows, Weights, drop_pages, fingerprint
 
 BLOCK = 4096
 """Features whose encoder vectors are widened to float32 at a time."""
-DECODER_BLOCK = 256
-"""Features whose decoder vectors are read at a time."""
 LARGEST_PRE = 2**25
 """Pre-activations that `encode` holds at a time."""
 
@@ -46,8 +44,8 @@ class Layer:
     """(n_features,) of a JumpReLU; None for a ReLU or a TopK."""
     skip: Tensor | None = None
     """(d_in, d_out), used as `x @ skip`; None where the release has none."""
-    mapped: bool = False
-    """Whether encoder and decoder are views of a file, see `weights.drop_pages`."""
+    rows: Rows | None = None
+    """Reads `w_dec` row by row; None for tensors in memory."""
 
 
 class StoredTranscoder:
@@ -115,7 +113,7 @@ class StoredTranscoder:
             Transcoder of 1 layer x 4 features (ReLU), d 4, reads mlp_in, writes mlp_out; memory
         """
         detached = {
-            layer: Layer(mapped=False, **{k: v.detach() for k, v in tensors.items() if isinstance(v, Tensor)})
+            layer: Layer(rows=None, **{k: v.detach() for k, v in tensors.items() if isinstance(v, Tensor)})
             for layer, tensors in layers.items()
         }
         return cls(kind, detached, reads=reads, writes=writes, **keywords)
@@ -134,7 +132,7 @@ class StoredTranscoder:
     def release(self, layer: int) -> None:
         """Take what was read of a layer's file out of resident memory; the next use reads it again."""
         tensors = self.tensors(layer)
-        if tensors.mapped:
+        if tensors.rows is not None:
             drop_pages(tensors.w_enc)
             drop_pages(tensors.w_dec)
 
@@ -219,12 +217,11 @@ class StoredTranscoder:
 
     def decoder(self, layer: int, features: Tensor) -> Tensor:
         """Decoder vectors, read row by row: (n,) int64 to (n, len(written(layer)), d_out)."""
-        tensors, blocks = self.tensors(layer), []
-        for some in features.to(tensors.w_dec.device).split(DECODER_BLOCK):
-            blocks.append(tensors.w_dec[some].float())
-            if tensors.mapped:
-                drop_pages(tensors.w_dec)
-        rows = torch.cat(blocks) if blocks else tensors.w_dec[:0].float()
+        tensors = self.tensors(layer)
+        if tensors.rows is not None:
+            rows = tensors.rows.read(features.cpu()).float().view(len(features), *tensors.w_dec.shape[1:])
+        else:
+            rows = tensors.w_dec[features.to(tensors.w_dec.device)].float()
         return self._checked(layer, "w_dec", rows).to(features.device)
 
     def decoder_bias(self, layer: int) -> Tensor:
@@ -274,7 +271,8 @@ class StoredTranscoder:
         return self._vectors[layer, name, device]
 
     def _checked(self, layer: int, name: str, values: Tensor) -> Tensor:
-        if not values.isfinite().all():
+        # The sum takes one pass and no memory; only where it overflows must every value be looked at.
+        if not values.sum().isfinite() and not values.isfinite().all():
             raise NotFiniteError(
                 f"{self.source}, layer {layer}: {name}",
                 expected="finite numbers",

@@ -10,7 +10,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +40,10 @@ class Weights:
     place: str
     """What errors call it: the file's name with its folder's."""
     tensors: dict[str, Tensor]
-    mapped: bool = False
-    """Whether all of them are views of a file, whose pages the kernel can read again."""
+    path: Path | None = None
+    """The file; None for memory."""
+    offsets: Mapping[str, int] = field(default_factory=dict)
+    """Where in the file a tensor's bytes begin; not for tensors that are compressed or in Fortran order."""
 
     def take(self, name: str, *shape: int | None) -> Tensor:
         """The tensor `name`, still in the file and in the file's dtype.
@@ -83,6 +85,53 @@ class Weights:
         """As `take`, but None where the file has no such tensor."""
         return self.take(name, *shape) if name in self.tensors else None
 
+    def rows(self, name: str, first: int = 0) -> Rows | None:
+        """A reader of the rows of `name` (of its part `[:, first:]`); None where they cannot be read one by one."""
+        if self.path is None or name not in self.offsets:
+            return None
+        tensor = self.tensors[name]
+        stride = tensor[0].nbytes
+        skipped = tensor[0, :first].nbytes if first else 0
+        return Rows(self.path, self.offsets[name] + skipped, stride, tensor[:0, first:].shape[1:], tensor.dtype)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Reads rows of a tensor straight from its file.
+
+    A mapped tensor would do, but around every row that is touched the kernel makes megabytes resident.
+    """
+
+    path: Path
+    offset: int
+    """Where the first row begins, in bytes."""
+    stride: int
+    """From one row to the next, in bytes."""
+    shape: torch.Size
+    """Of a row."""
+    dtype: torch.dtype
+
+    def read(self, indices: Tensor) -> Tensor:
+        """(n,) int64 to (n, *shape), in the file's dtype.
+
+        Raises:
+            TruncatedWeightsError: the file has become shorter since it was opened.
+        """
+        rows = torch.empty(len(indices), *self.shape, dtype=self.dtype)
+        if not len(indices):
+            return rows
+        bytes_of_rows = rows.view(torch.uint8).view(len(indices), -1).numpy()
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            for row, index in zip(bytes_of_rows, indices.tolist()):
+                if os.preadv(descriptor, [row], self.offset + index * self.stride) != row.nbytes:
+                    raise TruncatedWeightsError(
+                        f"{self.path.parent.name}/{self.path.name}", expected="the file that was opened", got="less"
+                    )
+        finally:
+            os.close(descriptor)
+        return rows
+
 
 def open_weights(path: Path) -> Weights:
     """Map a `.safetensors` or `.npz` file into memory; nothing is unpickled and no values are read.
@@ -97,15 +146,14 @@ def open_weights(path: Path) -> Weights:
     place = f"{path.parent.name}/{path.name}"
     if not path.is_file():
         raise MissingWeightsError(place, expected="a weight file", got="nothing", remedy="download it again")
+    offsets: dict[str, int] = {}
     try:
-        mapped = True
         if path.suffix == ".npz":
-            tensors = dict(_map_npz(path, place))
-            with zipfile.ZipFile(path) as archive:
-                mapped = all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+            tensors = dict(_map_npz(path, place, offsets))
         else:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            offsets = _safetensors_offsets(path)
     except (SafetensorError, zipfile.BadZipFile, EOFError, ValueError) as error:
         if isinstance(error, WeightsDtypeError):
             raise
@@ -115,35 +163,32 @@ def open_weights(path: Path) -> Weights:
             got=f"{path.stat().st_size:,} bytes ({error})",
             remedy="download it again",
         ) from error
-    for name, tensor in tensors.items():
-        if name.lower().startswith("w_dec"):
-            # Otherwise the kernel reads megabytes of the file around every row that is touched.
-            _advise(tensor, "MADV_RANDOM")
-    return Weights(place, tensors, mapped)
+    return Weights(place, tensors, path, offsets)
+
+
+def _safetensors_offsets(path: Path) -> dict[str, int]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return {name: 8 + length + entry["data_offsets"][0] for name, entry in header.items() if name != "__metadata__"}
 
 
 def drop_pages(tensor: Tensor) -> None:
     """Take what was read of a mapped tensor out of resident memory; it is read again when it is used again.
 
-    The kernel maps megabytes around every row that is touched, so that a few thousand rows would make a whole
-    file resident. Only for tensors of `Weights.mapped`: any other would lose its values.
+    Only for tensors of a file: any other would lose its values.
     """
-    _advise(tensor, "MADV_DONTNEED")
-
-
-def _advise(tensor: Tensor, advice: str) -> None:
-    """Call madvise on the whole pages that a tensor spans."""
-    if not hasattr(mmap, advice):
+    if not hasattr(mmap, "MADV_DONTNEED"):
         return
     start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
     extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
     length = (tensor.data_ptr() + extent * tensor.element_size() - start) // mmap.PAGESIZE * mmap.PAGESIZE
     if tensor.numel() and length > 0:
-        arguments = ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(getattr(mmap, advice))
+        arguments = ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(mmap.MADV_DONTNEED)
         ctypes.CDLL(None).madvise(*arguments)
 
 
-def _map_npz(path: Path, place: str) -> Iterator[tuple[str, Tensor]]:
+def _map_npz(path: Path, place: str, offsets: dict[str, int]) -> Iterator[tuple[str, Tensor]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
@@ -167,6 +212,8 @@ def _map_npz(path: Path, place: str) -> Iterator[tuple[str, Tensor]]:
                 if start + int(np.prod(shape)) * dtype.itemsize > path.stat().st_size:
                     raise EOFError(f"{name} ends beyond the file")
                 array = np.memmap(path, dtype, "c", start, shape, "F" if fortran else "C")
+                if not fortran:
+                    offsets[name] = start
             else:
                 with archive.open(member) as stream:
                     array = np.lib.format.read_array(stream, allow_pickle=False)

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from dictionaries import gemma_scope_2_config
+from safetensors.torch import save_file
 
 LAYERS, FEATURES, D = 18, 14560, 640
 SHAPES = {
@@ -74,3 +76,39 @@ def test_a_clt_of_12_gb_opens_under_2_seconds_and_300_mb(tmp_path, dtype, itemsi
     assert opened["seconds"] < 2
     assert opened["opened"] < 100
     assert max(opened["decoded"], opened["encoded"], hashed["fingerprinted"]) < 300
+
+
+READING = """
+import json, sys
+from pathlib import Path
+import torch
+from safetensors.torch import load_file
+from gemma_circuits.transcoders import open_transcoder
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**10
+
+clt = open_transcoder(sys.argv[1])
+features = torch.arange(0, clt.n_features, 37)
+before = peak()
+rows = clt.decoder(1, features)
+grown = peak() - before
+whole = load_file(Path(sys.argv[1]) / "params_layer_1.safetensors")["w_dec"]
+print(json.dumps({"grown": grown, "rows": rows.nbytes / 2**20, "equal": torch.equal(rows, whole[features, 1:])}))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
+def test_scattered_decoder_rows_make_nothing_else_resident(tmp_path):
+    """Also where the file lies in the page cache: the kernel then maps megabytes around every page that is touched."""
+    folder = tmp_path / "clt/width_32k_l0_medium"
+    folder.mkdir(parents=True)
+    gemma_scope_2_config(folder, width=2 * 16384)
+    for layer in range(2):
+        tensors = {"w_enc": torch.randn(1024, 16384), "w_dec": torch.randn(16384, 2, 1024)}
+        tensors |= {name: torch.zeros(16384) for name in ("b_enc", "threshold")} | {"b_dec": torch.zeros(1024)}
+        save_file(tensors, folder / f"params_layer_{layer}.safetensors")
+    run = subprocess.run([sys.executable, "-c", READING, folder], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout)
+    assert found["equal"]
+    assert found["grown"] < 3 * found["rows"] + 4  # of a decoder of 128 MiB
