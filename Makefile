@@ -4,7 +4,7 @@ BIN := .venv/bin
 PROMPT := The capital of the state containing Dallas is
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test lab check clean
+.PHONY: demo test lab check bench clean
 
 demo: .venv/ready  ## trace a prompt on the pocket model, offline
 	$(BIN)/gemma-circuits attribute "$(PROMPT)" --out demo/dallas.safetensors
@@ -19,6 +19,9 @@ check: .venv/ready  ## lint and type-check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
+
+bench: .venv/ready  ## how fast attribution is; more: make bench ARGS='--help'
+	$(BIN)/python benchmarks/attribution.py $(ARGS)
 
 clean:
 	rm -rf .venv demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -119,10 +119,11 @@ def estimate(
     for _ in job.rows(sample, size):
         pass
     per_row = (time.perf_counter() - prepared) / max(len(sample), 1)
+    columns = job.sources.n_columns
+    kept = columns - active + min(max_features or active, active)
     memory = 4 * (
-        rows * job.sources.n_columns  # the rows
-        + rows * rows  # the graph cut out of them
-        + size * (job.row_floats + job.sources.n_columns)
+        rows * max(2 * columns, columns + 2 * kept)  # rows and their ranking, then rows and the graph cut out of them
+        + size * (job.row_floats + columns)
         + sum(writes.vectors.numel() for writes in job.sources.writes)
         + 4 * model.n_layers * job.sources.tokens.numel()
         + sum(pattern.numel() for pattern in job.captured.patterns)

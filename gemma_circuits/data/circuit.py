@@ -117,7 +117,7 @@ class Circuit(Verbs):
     @cached_property
     def influence(self) -> Tensor:
         """(nodes,) float32, nodes of the graph: influence in the pruned graph, zero for what was dropped."""
-        out = torch.zeros(len(self.node_mask))
+        out = torch.zeros(len(self.node_mask), dtype=torch.float32)
         out[: len(self._sources)][self._sources] = self._reach.float()
         return out
 

@@ -180,7 +180,7 @@ class Graph(Verbs):
 
     def _on_nodes(self, values: Tensor) -> Tensor:
         n_features = self.wiring.n_features
-        out = torch.zeros(len(self.nodes))
+        out = torch.zeros(len(self.nodes), dtype=torch.float32)
         out[:n_features], out[len(out) - len(self.targets) :] = values[:n_features], values[n_features:]
         return out
 

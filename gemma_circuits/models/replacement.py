@@ -204,7 +204,7 @@ def load(
     if dtype is not None and dtype not in (*DTYPES, *DTYPES.values()):
         raise ArgumentError("dtype", expected="one of " + ", ".join(DTYPES), got=repr(dtype))
     dtype = DTYPES[dtype] if isinstance(dtype, str) else dtype
-    if dtype is None and device == "cpu":
+    if dtype is None and (device == "cpu" or _device(None) == "cpu"):
         dtype = torch.float32
     where = model if model is not None else POCKET
     name = Path(where).name if Path(where).is_dir() else str(where)

@@ -1,0 +1,73 @@
+"""`estimate` against what `attribute` then does."""
+
+import weakref
+
+import pytest
+import torch
+from random_models import LAYERS, PROMPT, random_transcoder, with_transcoder
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gemma_circuits import Estimate, attribute, estimate
+
+LONG = (2, *(20 + i * i % 70 for i in range(40)))
+
+
+class PeakMemory(TorchDispatchMode):
+    """Bytes of all tensors made inside that live at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes, self.now, self.peak = {}, 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(value, torch.Tensor):
+                self.count(value.untyped_storage())
+        return result
+
+    def count(self, storage):
+        key = storage.data_ptr()
+        if key in self.sizes or not key:
+            return
+        self.sizes[key] = storage.nbytes()
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self.forget, key)
+
+    def forget(self, key):
+        self.now -= self.sizes.pop(key)
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_features": 50}, {"max_features": None, "position": 4}, {"targets": 40}])
+def test_counts(model, settings):
+    expected = estimate(model, PROMPT, **settings)
+    graph = attribute(model, PROMPT, progress=False, **settings)
+    assert expected.active == graph.metadata["active_features"]
+    assert expected.rows == len(graph.edges)
+    assert expected.seconds > 0
+
+
+@pytest.mark.parametrize("max_features", [None, 500])
+def test_memory_within_a_factor_of_three(model, max_features):
+    model = with_transcoder(model, random_transcoder("clt affine", features=96))
+    attribute(model, LONG, progress=False)  # what is kept from call to call is the model's own
+    expected = estimate(model, LONG, max_features=max_features).memory
+    with PeakMemory() as measured:
+        graph = attribute(model, LONG, max_features=max_features, progress=False)
+    assert graph.metadata["active_features"] > 2000
+    assert measured.peak > graph.edges.nbytes
+    assert expected / 3 < measured.peak < expected * 3
+
+
+def test_repr():
+    shown = repr(Estimate(active=12_345, rows=8_202, seconds=12.34, memory=3 * 2**29))
+    assert shown == "8,202 rows of 12,345 active features: about 12.3 s and 1.50 GiB beyond the model's own"
+
+
+def test_nothing_fires(model):
+    silent = random_transcoder()
+    for layer in range(LAYERS):
+        silent.tensors(layer).threshold.fill_(1e9)
+    found = estimate(with_transcoder(model, silent), PROMPT)
+    assert (found.active, found.rows) == (0, 10)

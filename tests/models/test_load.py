@@ -1,0 +1,97 @@
+"""`load` opens what Hugging Face saves, with the very weights that were saved."""
+
+import pytest
+import torch
+from random_models import (
+    ARCHITECTURES,
+    LAYERS,
+    PROMPT,
+    VOCABULARY,
+    WIDTH,
+    random_folder,
+    random_network,
+    random_transcoder,
+)
+
+from gemma_circuits import attribute, load
+
+NAMES = {"gemma2": "Gemma 2", "gemma3_text": "Gemma 3 text", "gemma3": "Gemma 3", "llama": "Llama", "qwen3": "Qwen 3"}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_computes_what_the_saved_model_computes(random_model, architecture):
+    model, saved = random_model(architecture), random_network(architecture)
+    expected = saved(torch.tensor([PROMPT])).logits[0, -1]
+    assert expected.std() > 0.1
+    torch.testing.assert_close(model.capture(PROMPT).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_describes_itself(random_model, architecture):
+    model = random_model(architecture)
+    assert (model.n_layers, model.d_model, model.vocabulary, model.context) == (LAYERS, WIDTH, VOCABULARY, 64)
+    assert (model.dtype, model.device, model.name) == (torch.float32, torch.device("cpu"), architecture)
+    first, second = repr(model).splitlines()
+    assert first == f"ReplacementModel({architecture}: {NAMES[architecture]}, 3 layers, d 32, float32 on cpu)"
+    assert (
+        second == "  CLT of 3 layers x 24 features (JumpReLU, affine skip), d 32, reads mlp_in, writes mlp_out; memory"
+    )
+    assert not any(parameter.requires_grad for parameter in model.module.parameters())
+    assert not model.module.training
+
+
+def test_the_text_tower_of_a_conditional_model_is_found(random_model):
+    model = random_model("gemma3")
+    assert type(model.module).__name__ == "Gemma3ForConditionalGeneration"
+    values = model.module.model.language_model.layers[2].self_attn.v_proj.weight
+    assert model.layer(2).value is values
+    torch.testing.assert_close(model.unembedding, model.module.model.language_model.embed_tokens.weight)
+
+
+@pytest.mark.parametrize("architecture", ["gemma3", "llama"])
+def test_weights_in_several_files(tmp_path, architecture):
+    network = random_network(architecture)
+    folder = random_folder(tmp_path / "model", architecture)
+    (folder / "model.safetensors").unlink()
+    network.save_pretrained(folder, max_shard_size="20KB")
+    assert len(list(folder.glob("*.safetensors"))) > 2
+    model = load(folder, random_transcoder())
+    expected = network(torch.tensor([PROMPT])).logits[0, -1]
+    torch.testing.assert_close(model.capture(PROMPT).logits, expected, rtol=1e-5, atol=1e-5)
+    assert model.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("asked", "got"),
+    [
+        (None, torch.float32),  # on a CPU, whatever the checkpoint's
+        ("float32", torch.float32),
+        ("bfloat16", torch.bfloat16),
+        (torch.bfloat16, torch.bfloat16),
+        ("float16", torch.float16),
+    ],
+)
+def test_dtype(tmp_path, asked, got):
+    random_network("gemma3_text").to(torch.bfloat16).save_pretrained(tmp_path)
+    random_folder(tmp_path / "for_its_tokenizer", "gemma3_text")
+    for file in (tmp_path / "for_its_tokenizer").glob("token*"):
+        file.rename(tmp_path / file.name)
+    assert load(tmp_path, random_transcoder(), dtype=asked, device="cpu").dtype == got
+
+
+@pytest.mark.parametrize("architecture", ["gemma2", "gemma3", "llama"])
+def test_bfloat16_graphs_are_float32_and_near(tmp_path, architecture):
+    folder = random_folder(tmp_path / "model", architecture)
+    dictionary = random_transcoder("clt affine")
+    graph = attribute(load(folder, dictionary, dtype="bfloat16"), PROMPT, max_features=None, progress=False)
+    for values in (graph.edges, graph.target_bias, graph.target_pre_activations, graph.adjacency):
+        assert values.dtype == torch.float32
+    assert 1e-5 < graph.check() < 2e-2
+    assert graph.metadata["dtype"] == "bfloat16"
+    assert graph.wiring.n_features > 100
+
+
+@pytest.mark.parametrize("path", [str, lambda folder: folder], ids=["str", "Path"])
+def test_folders_by_either_name(tmp_path, path):
+    folder = random_folder(tmp_path / "mine", "llama")
+    assert load(path(folder), random_transcoder(), device="auto").name == "mine"
