@@ -7,6 +7,7 @@ export HF_HUB_OFFLINE ?= 1
 .PHONY: demo test lab check bench clean
 
 demo: .venv/ready  ## trace a prompt on the pocket model, offline
+	@mkdir -p demo
 	$(BIN)/gemma-circuits attribute "$(PROMPT)" --out demo/dallas.safetensors
 
 test: .venv/ready  ## the whole test suite
