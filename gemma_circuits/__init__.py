@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from .attribution import Direction, Estimate, LogitDifference, attribute, estimate
     from .data import Circuit, Graph, Node, Nodes, Scores, Target, errors
     from .data.errors import GemmaCircuitsError
+    from .interventions import (
+        Ablate,
+        Add,
+        Effect,
+        Generation,
+        Patch,
+        Set,
+        Steer,
+        Supernode,
+        Sweep,
+        generate,
+        intervene,
+        sweep,
+    )
     from .models import ReplacementModel, load
     from .transcoders import Transcoder, catalogue, convert, open_transcoder
 
@@ -25,22 +39,45 @@ _HOMES = {
     "attribution": ("Direction", "Estimate", "LogitDifference", "attribute", "estimate"),
     "data": ("Circuit", "Graph", "Node", "Nodes", "Scores", "Target", "errors"),
     "data.errors": ("GemmaCircuitsError",),
+    "interventions": (
+        "Ablate",
+        "Add",
+        "Effect",
+        "Generation",
+        "Patch",
+        "Set",
+        "Steer",
+        "Supernode",
+        "Sweep",
+        "generate",
+        "intervene",
+        "sweep",
+    ),
     "models": ("ReplacementModel", "load"),
     "transcoders": ("Transcoder", "catalogue", "convert", "open_transcoder"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Ablate",
+    "Add",
     "Circuit",
     "Direction",
+    "Effect",
     "Estimate",
     "GemmaCircuitsError",
+    "Generation",
     "Graph",
     "LogitDifference",
     "Node",
     "Nodes",
+    "Patch",
     "ReplacementModel",
     "Scores",
+    "Set",
+    "Steer",
+    "Supernode",
+    "Sweep",
     "Target",
     "Transcoder",
     "attribute",
@@ -48,8 +85,11 @@ __all__ = [
     "convert",
     "errors",
     "estimate",
+    "generate",
+    "intervene",
     "load",
     "open_transcoder",
+    "sweep",
 ]
 
 

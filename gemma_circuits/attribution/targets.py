@@ -97,14 +97,14 @@ def resolve_targets(
         elif isinstance(target, SupportsIndex) and getattr(target, "shape", ()) == ():
             target = operator.index(target)  # an integer of numpy or torch
         if isinstance(target, str | int):
-            token_id = _token_id(model, target)
+            token_id = find_token(model, target)
             name, probability = token_text(model.tokenizer, token_id), float(probabilities[token_id])
             vectors.append(unembed(token_id) - model.mean_unembedding)
         else:
             # These have no token of their own; ids past the vocabulary keep them apart.
             token_id, probability = model.vocabulary + index, 1.0
             if isinstance(target, LogitDifference):
-                a, b = (_token_id(model, t) for t in (target.positive, target.negative))
+                a, b = (find_token(model, t) for t in (target.positive, target.negative))
                 if a == b:
                     raise TargetError(f"targets[{index}]", expected="two different tokens", got=repr(target))
                 name = f"{token_text(model.tokenizer, a)} minus {token_text(model.tokenizer, b)}"
@@ -134,7 +134,12 @@ def _top(probabilities: Tensor, max_logits: int, logit_mass: float) -> list[int]
     return top.indices[:reached].tolist()
 
 
-def _token_id(model: ReplacementModel, token: str | int) -> int:
+def find_token(model: ReplacementModel, token: str | int) -> int:
+    """The id of one token, given as text or as its id.
+
+    Raises:
+        TargetError: a string that is not one token, an id outside the vocabulary.
+    """
     if isinstance(token, int):
         if not 0 <= token < model.vocabulary:
             raise TargetError("target", expected=f"a token id from 0 to {model.vocabulary - 1}", got=str(token))

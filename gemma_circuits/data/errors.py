@@ -102,3 +102,31 @@ class UnsafeFileError(GraphFileError):
 
 class StorageError(GemmaCircuitsError, OSError):
     """A file that could not be written; whatever stood there before is untouched."""
+
+
+class InterventionError(GemmaCircuitsError, ValueError):
+    """An intervention that cannot be made."""
+
+
+class NoInterventionError(InterventionError):
+    """An empty list, or a node that stands for nothing."""
+
+
+class ContradictionError(InterventionError):
+    """One feature or error set twice to different values."""
+
+
+class InterventionValueError(InterventionError):
+    """A value, factor or direction that is not finite, or of the wrong shape."""
+
+
+class DroppedInterventionError(InterventionError):
+    """An intervention of which nothing would land within the layers asked for."""
+
+
+class IgnoredPositionError(PositionError):
+    """A position that dictionaries ignore: there are no features there."""
+
+
+class MissingPackageError(GemmaCircuitsError, ImportError):
+    """A package that this one does not need by itself is not installed."""
