@@ -235,8 +235,7 @@ def _pocket(folder: str) -> Path:
 
 def _recommended(name: str) -> str | Path:
     if name == POCKET:
-        return sorted(_pocket("clt").glob("width_*"))[0]
-
+        return next(iter(sorted(_pocket("clt").glob("width_*"))), _pocket("clt"))
     found = recommended(name)
     if found is None:
         raise ArgumentError(
