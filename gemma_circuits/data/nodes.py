@@ -203,9 +203,14 @@ class Nodes:
     def __iter__(self) -> Iterator[Node]:
         return (self[i] for i in range(len(self)))
 
+    @property
+    def counts(self) -> str:
+        """How many there are of each kind, in words."""
+        sizes = [(int((self.kind == kind).sum()), kind) for kind in KINDS]
+        return ", ".join(f"{size} {kind}{'s' * (size != 1)}" for size, kind in sizes)
+
     def __repr__(self) -> str:
-        counts = ", ".join(f"{(self.kind == kind).sum()} {kind}s" for kind in KINDS)
-        return f"{len(self)} nodes ({counts})\n" + display.text_table(*self._table())
+        return f"{len(self)} nodes ({self.counts})\n" + display.text_table(*self._table())
 
     def _repr_html_(self) -> str:
         return display.html_table(*self._table())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import display
 from .errors import NodeError
-from .nodes import KINDS, Node, Nodes, Target
+from .nodes import Node, Nodes, Target
 from .pruning import Scores
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Verbs(ABC):
         return neuronpedia.export(self, path, **options)
 
     def _size(self) -> str:
-        return ", ".join(f"{(self.nodes.kind == kind).sum()} {kind}s" for kind in KINDS)
+        return self.nodes.counts
 
     def __repr__(self) -> str:
         targets = ", ".join(f"{display.shorten(t.token, 20)} {t.probability:.3f}" for t in self.targets)
