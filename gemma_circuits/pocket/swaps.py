@@ -53,7 +53,7 @@ def city_features(model, dictionary: Dictionary, tok) -> CityFeatures:
     """Encode every city in "The state containing CITY is"."""
     cities = list(corpus.state_of())
     ids = tok([corpus.SINGLE_HOPS[1].format(c) for c in cities], return_tensors="pt").input_ids
-    x, _, _ = record(model, ids)
+    x, _, _ = record(model, ids, logits=False)
     activations = torch.stack([dictionary.encode(x[k, :, -2], k) for k in range(CITY_LAYERS)], 1)
     gain = 1 + model.model.layers[CITY_LAYERS].input_layernorm.weight
     written = dictionary.w_dec[:CITY_LAYERS, :, :CITY_LAYERS].sum(2)
@@ -81,12 +81,11 @@ def spliced(
             everything is recomputed, and the change is relative to the current activation. Attention is recomputed
             in both.
     """
-    _, base, _ = record(model, ids)
     w_dec = dictionary.w_dec[:CITY_LAYERS]
     norms = w_dec.flatten(2).norm(dim=-1).clamp_min(1e-9)
     baseline: list[Tensor] = []
     if frozen:
-        x, _, _ = record(model, ids)
+        x, base, _ = record(model, ids, logits=False)
         baseline = [dictionary.encode(x[k, :, position], k) for k in range(CITY_LAYERS)]
     deltas: list[Tensor] = []
 
@@ -105,7 +104,7 @@ def spliced(
         return y
 
     with hooked(model, rewrite):
-        return model(input_ids=ids).logits[:, -1]
+        return model(input_ids=ids, logits_to_keep=1).logits[:, -1]
 
 
 def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
@@ -165,7 +164,7 @@ def swap_rates(
     if null:
         likeness = torch.rand(shape, generator=torch.Generator().manual_seed(seed)).argsort(-1)
     run = lambda new: spliced(model, dictionary, ids, position, new.view(shape), likeness, frozen).argmax(-1)  # noqa: E731
-    before = model(input_ids=ids).logits[:, -1].argmax(-1) == own
+    before = model(input_ids=ids, logits_to_keep=1).logits[:, -1].argmax(-1) == own
     rate = lambda hit: hit[before].float().mean().item()  # noqa: E731
     return {
         "kept": before.float().mean().item(),
