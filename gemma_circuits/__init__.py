@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .attribution import Direction, Estimate, LogitDifference, attribute, estimate
-    from .data import Circuit, Graph, Node, Nodes, Scores, Target, errors
+    from .data import Annotations, Circuit, Graph, Node, Nodes, Scores, Supernode, Target, errors
     from .data.errors import GemmaCircuitsError
     from .interventions import (
         Ablate,
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
         Patch,
         Set,
         Steer,
-        Supernode,
         Sweep,
         generate,
         intervene,
@@ -37,7 +36,7 @@ __version__ = "0.1.0"
 # Imported on first use: torch and transformers take seconds, which `import gemma_circuits` should not.
 _HOMES = {
     "attribution": ("Direction", "Estimate", "LogitDifference", "attribute", "estimate"),
-    "data": ("Circuit", "Graph", "Node", "Nodes", "Scores", "Target", "errors"),
+    "data": ("Annotations", "Circuit", "Graph", "Node", "Nodes", "Scores", "Supernode", "Target", "errors"),
     "data.errors": ("GemmaCircuitsError",),
     "interventions": (
         "Ablate",
@@ -47,7 +46,6 @@ _HOMES = {
         "Patch",
         "Set",
         "Steer",
-        "Supernode",
         "Sweep",
         "generate",
         "intervene",
@@ -61,6 +59,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Ablate",
     "Add",
+    "Annotations",
     "Circuit",
     "Direction",
     "Effect",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from . import pruning
+from .annotations import Annotations
 from .errors import ArgumentError
 from .graph import Graph
 from .nodes import Nodes, Target
@@ -87,6 +88,11 @@ class Circuit(Verbs):
     def metadata(self) -> Mapping[str, Any]:
         """The graph's."""
         return self.graph.metadata
+
+    @property
+    def annotations(self) -> Annotations:
+        """The graph's."""
+        return self.graph.annotations
 
     @cached_property
     def nodes(self) -> Nodes:

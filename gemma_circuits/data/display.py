@@ -1,10 +1,24 @@
-"""How graphs, circuits and node tables show themselves: text, HTML, and a door for a richer display."""
+"""How graphs, circuits and node tables show themselves: text, HTML, and the door to the floors that draw."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from importlib import import_module
+from types import ModuleType
 from typing import Any
+
+
+def above(floor: str) -> ModuleType:
+    """A floor above this one, through the package's own door: what draws a value when it is asked to show itself."""
+    return import_module(f"{__name__.partition('.')[0]}.{floor}")
+
+
+def draw(shown: Any, **options: Any) -> Any:
+    """The Plotly figure of a value; see `figures.draw`."""
+    return above("figures").draw(shown, **options)
+
 
 Renderer = Callable[[Any], "dict[str, Any] | None"]
 _renderer: Renderer | None = None
@@ -21,9 +35,17 @@ def register(renderer: Renderer | None) -> None:
 
 
 def mimebundle(shown: Any) -> dict[str, Any]:
-    """Text and HTML of `shown`, and what the registered renderer adds."""
+    """Text and HTML of `shown`, and what the registered renderer adds: in a Jupyter kernel, the widgets' floor."""
+    if _renderer is None and _in_kernel():
+        above("ui")
     rich = _renderer(shown) if _renderer else None
     return {"text/plain": repr(shown), "text/html": shown._repr_html_(), **(rich or {})}
+
+
+def _in_kernel() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def shorten(text: str, width: int = 60) -> str:

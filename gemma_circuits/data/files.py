@@ -41,6 +41,7 @@ def save(path: str | PathLike[str], saved: Graph | Circuit) -> Path:
         "token_ids": graph.token_ids,
         "targets": [vars(target) for target in graph.targets],
         "metadata": graph.metadata,
+        "annotations": graph.annotations.to_json(),
     }
     tensors = {
         "edges": graph.edges,
@@ -130,7 +131,7 @@ def _read(path: str | PathLike[str], build: Callable[[dict[str, Any], dict[str, 
 
 
 def _graph(text: dict[str, Any], tensors: dict[str, Tensor]) -> Graph:
-    return Graph(
+    graph = Graph(
         prompt=text["prompt"],
         tokens=text["tokens"],
         token_ids=text["token_ids"],
@@ -146,6 +147,9 @@ def _graph(text: dict[str, Any], tensors: dict[str, Tensor]) -> Graph:
         ),
         metadata=text["metadata"],
     )
+    if "annotations" in text:  # not in the first files of this schema
+        graph.annotations.from_json(text["annotations"])
+    return graph
 
 
 def _circuit(text: dict[str, Any], tensors: dict[str, Tensor]) -> Circuit:

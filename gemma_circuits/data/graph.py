@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from . import pruning
+from .annotations import Annotations
 from .errors import ArgumentError
 from .nodes import KINDS, Nodes, Target
 from .pruning import Scores, Wiring
@@ -119,6 +120,11 @@ class Graph(Verbs):
     def n_positions(self) -> int:
         """Traced positions: `tokens[:n_positions]` is what the model read."""
         return int(self.nodes.position[-1]) + 1
+
+    @cached_property
+    def annotations(self) -> Annotations:
+        """Pins, supernodes, labels and places that people add; saved with the graph, shared by its circuits."""
+        return Annotations(self.nodes)
 
     @cached_property
     def wiring(self) -> Wiring:

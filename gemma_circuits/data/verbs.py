@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
 from . import display
-from .errors import NodeError
+from .annotations import Annotations, Supernode
+from .errors import ArgumentError, NodeError
 from .nodes import Node, Nodes, Target
 from .pruning import Scores
 
@@ -54,6 +56,7 @@ class Verbs(ABC):
     targets: tuple[Target, ...]
     nodes: Nodes
     influence: Tensor
+    annotations: Annotations
 
     @abstractmethod
     def scores(self) -> Scores:
@@ -78,6 +81,39 @@ class Verbs(ABC):
                 remedy="list them with nodes.where(kind='feature', layer=..., position=...)",
             )
         return found[0]
+
+    def group(self, name: str, nodes: Iterable[Any]) -> Supernode:
+        """Store a supernode with the graph; one of that name is replaced, its members leave other groups.
+
+        Args:
+            name: its name; shown in drawings.
+            nodes: `Nodes`, or nodes as `Annotations.update` takes them.
+
+        Raises:
+            NodeError: a node of another graph.
+            ArgumentError: no nodes.
+        """
+        group = Supernode(name, tuple(map(self.annotations.node, nodes)))
+        if not group.nodes:
+            raise ArgumentError(f"group({name!r})", expected="at least one node", got="none")
+        others = (other for other in self.annotations.notes.supernodes if other.name != name)
+        kept = [Supernode(o.name, tuple(n for n in o.nodes if n not in group.nodes)) for o in others]
+        return self.annotations.update(supernodes=[*kept, group]).supernodes[-1]
+
+    def supernode(self, name: str) -> Supernode:
+        """The supernode of this name that is stored with the graph.
+
+        Raises:
+            NodeError: there is none (also a KeyError).
+        """
+        groups = {group.name: group for group in self.annotations.notes.supernodes}
+        if name not in groups:
+            raise NodeError("supernode", expected=" or ".join(map(repr, groups)) or "a stored one", got=repr(name))
+        return groups[name]
+
+    def figure(self, **options: Any) -> Any:
+        """A Plotly figure; options as of `figures.draw`."""
+        return display.draw(self, **options)
 
     def to_networkx(self) -> networkx.DiGraph:
         """Nodes by index with their fields and influence; edges from source to target with their weight."""

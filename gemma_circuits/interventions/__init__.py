@@ -3,7 +3,7 @@
 from .effect import Effect
 from .generation import Generation, generate
 from .sweeps import Sweep, sweep
-from .values import Ablate, Add, Intervention, Patch, Set, Steer, Supernode
+from .values import Ablate, Add, Intervention, Patch, Set, Steer
 from .verbs import intervene
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Patch",
     "Set",
     "Steer",
-    "Supernode",
     "Sweep",
     "generate",
     "intervene",

@@ -6,10 +6,9 @@ import operator
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from ..data import Node, Nodes
+from ..data import Node, Nodes, Supernode
 from ..data.errors import IgnoredPositionError, NodeError, NoInterventionError, PositionError
 from ..models import Prompt, ReplacementModel
-from .values import Supernode
 
 
 class Place(NamedTuple):

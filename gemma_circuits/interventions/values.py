@@ -10,30 +10,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ..data import Circuit, Graph, Node, Nodes
+from ..data import Circuit, Graph, Node, Nodes, Supernode
 from ..data.errors import InterventionValueError
 from ..models import PromptLike
-
-
-@dataclass(frozen=True)
-class Supernode:
-    """A named set of nodes, intervened on as one.
-
-    Example:
-        >>> Supernode("Texas", [(3, 6, 120), (4, 6, 7)])
-        Supernode('Texas', 2 nodes)
-    """
-
-    name: str
-    nodes: Sequence[NodeLike]
-    """Whatever is accepted as a node; kept as a tuple."""
-
-    def __post_init__(self) -> None:
-        _keep(self, nodes=tuple(self.nodes))
-
-    def __repr__(self) -> str:
-        return f"Supernode({self.name!r}, {len(self.nodes)} node{'s' * (len(self.nodes) != 1)})"
-
 
 Triple: TypeAlias = tuple[int, "int | slice", int]
 """`(layer, position, feature)` of a feature, active or not; its position may be negative (from the end) or a slice

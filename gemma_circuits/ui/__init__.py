@@ -1,0 +1,1 @@
+"""Widgets that draw graphs and circuits inside notebooks."""
