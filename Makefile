@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROMPT := The capital of the state containing Dallas is
 export HF_HUB_OFFLINE ?= 1
+BUNDLE := gemma_circuits/ui/static/circuit.js
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix widgets
 
 .PHONY: demo test lab check bench clean
 
@@ -10,22 +12,24 @@ demo: .venv/ready  ## trace a prompt on the pocket model, offline
 	@mkdir -p demo
 	$(BIN)/gemma-circuits attribute "$(PROMPT)" --out demo/dallas.safetensors
 
-test: .venv/ready  ## the whole test suite
+test: .venv/ready .venv/browser $(BUNDLE)  ## the whole test suite, in Python and TypeScript
+	$(NPM) test
 	$(BIN)/python -m pytest
 
-lab: .venv/ready  ## open the notebooks in JupyterLab
+lab: .venv/ready $(BUNDLE)  ## open the notebooks in JupyterLab
 	$(BIN)/gemma-circuits lab notebooks
 
-check: .venv/ready  ## lint and type-check
+check: .venv/ready $(BUNDLE)  ## lint and type-check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
+	$(NPM) run check
 
 bench: .venv/ready  ## how fast attribution is; more: make bench ARGS='--help'
 	$(BIN)/python benchmarks/attribution.py $(ARGS)
 
 clean:
-	rm -rf .venv demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv widgets/node_modules gemma_circuits/ui/static demo dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 # torch goes first and exactly, so that nothing else chooses a build of it.
 .venv/ready: pyproject.toml Makefile
@@ -33,4 +37,13 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+# Installing the package builds the widgets; this builds them again when their sources change.
+$(BUNDLE): .venv/ready $(shell find widgets/src widgets/build.mjs -type f)
+	$(BIN)/node widgets/build.mjs
+	touch $@
+
+.venv/browser: .venv/ready
+	command -v chromium google-chrome || { apt-get update && apt-get install --yes chromium; }
 	touch $@

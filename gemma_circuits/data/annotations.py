@@ -44,6 +44,17 @@ class Notes:
     positions: Mapping[Node | str, tuple[float, float]] | tuple[()] = ()
     """Where a node, or the group of this name, lies in a drawing; in its units."""
 
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, nodes by index; `Annotations.parse` reads them."""
+        return {
+            "pinned": [node.index for node in self.pinned],
+            "supernodes": [[group.name, [node.index for node in group.nodes]] for group in self.supernodes],
+            "labels": [[node.index, text] for node, text in dict(self.labels).items()],
+            "positions": [
+                [key if isinstance(key, str) else key.index, *place] for key, place in dict(self.positions).items()
+            ],
+        }
+
 
 class Annotations:
     """The annotations of one graph: a current `Notes`, changed as a whole, and who wants to know of it.
@@ -78,22 +89,7 @@ class Annotations:
             NodeError: a node of another graph.
             ArgumentError: two groups of one name, a node in two groups, a place that is not two finite numbers.
         """
-        parts: dict[str, Any] = {}
-        if pinned is not None:
-            parts["pinned"] = tuple(dict.fromkeys(map(self.node, pinned)))
-        if supernodes is not None:
-            if isinstance(supernodes, Mapping):
-                groups = [Supernode(str(name), tuple(nodes)) for name, nodes in supernodes.items()]
-            else:
-                groups = list(supernodes)
-            parts["supernodes"] = self._groups(groups)
-        if labels is not None:
-            parts["labels"] = {self.node(node): str(text) for node, text in labels.items() if text}
-        if positions is not None:
-            parts["positions"] = {
-                key if isinstance(key, str) else self.node(key): _place(place) for key, place in positions.items()
-            }
-        return self.restore(Notes(**{**vars(self.notes), **parts}))
+        return self.restore(self._revised(pinned, supernodes, labels, positions))
 
     def restore(self, notes: Notes) -> Notes:
         """Go to another state of this graph's annotations."""
@@ -125,30 +121,37 @@ class Annotations:
                 return found[0]
         raise NodeError("node", expected="a node of this graph", got=repr(node))
 
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values; nodes by index."""
-        notes = self.notes
-        return {
-            "pinned": [node.index for node in notes.pinned],
-            "supernodes": [[group.name, [node.index for node in group.nodes]] for group in notes.supernodes],
-            "labels": [[node.index, text] for node, text in dict(notes.labels).items()],
-            "positions": [
-                [key if isinstance(key, str) else key.index, *place] for key, place in dict(notes.positions).items()
-            ],
-        }
-
-    def from_json(self, value: Mapping[str, Any]) -> Notes:
-        """Read what `to_json` made of this graph's annotations.
+    def parse(self, value: Mapping[str, Any]) -> Notes:
+        """What `Notes.to_json` made of this graph's annotations, as notes; `restore` puts them in force.
 
         Raises:
             NodeError, ArgumentError: as `update`.
         """
-        return self.update(
-            pinned=value["pinned"],
-            supernodes=[Supernode(name, members) for name, members in value["supernodes"]],
-            labels=dict(value["labels"]),
-            positions={key: (x, y) for key, x, y in value["positions"]},
-        )
+        try:
+            groups = [Supernode(str(name), members) for name, members in value["supernodes"]]
+            places = {key: (x, y) for key, x, y in value["positions"]}
+            pinned, labels = value["pinned"], dict(value["labels"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise ArgumentError("annotations", expected="what to_json made", got=f"{error}") from error
+        return self._revised(pinned, groups, labels, places)
+
+    def _revised(self, pinned: Any, supernodes: Any, labels: Any, positions: Any) -> Notes:
+        parts: dict[str, Any] = {}
+        if pinned is not None:
+            parts["pinned"] = tuple(dict.fromkeys(map(self.node, pinned)))
+        if supernodes is not None:
+            if isinstance(supernodes, Mapping):
+                groups = [Supernode(str(name), tuple(nodes)) for name, nodes in supernodes.items()]
+            else:
+                groups = list(supernodes)
+            parts["supernodes"] = self._groups(groups)
+        if labels is not None:
+            parts["labels"] = {self.node(node): str(text) for node, text in labels.items() if text}
+        if positions is not None:
+            parts["positions"] = {
+                key if isinstance(key, str) else self.node(key): _place(place) for key, place in positions.items()
+            }
+        return Notes(**{**vars(self.notes), **parts})
 
     def _groups(self, groups: Iterable[Supernode]) -> tuple[Supernode, ...]:
         out: dict[str, Supernode] = {}

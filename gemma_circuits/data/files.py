@@ -41,7 +41,7 @@ def save(path: str | PathLike[str], saved: Graph | Circuit) -> Path:
         "token_ids": graph.token_ids,
         "targets": [vars(target) for target in graph.targets],
         "metadata": graph.metadata,
-        "annotations": graph.annotations.to_json(),
+        "annotations": graph.annotations.notes.to_json(),
     }
     tensors = {
         "edges": graph.edges,
@@ -148,7 +148,7 @@ def _graph(text: dict[str, Any], tensors: dict[str, Tensor]) -> Graph:
         metadata=text["metadata"],
     )
     if "annotations" in text:  # not in the first files of this schema
-        graph.annotations.from_json(text["annotations"])
+        graph.annotations.restore(graph.annotations.parse(text["annotations"]))
     return graph
 
 

@@ -145,12 +145,12 @@ class Graph(Verbs):
     @property
     def bias(self) -> Tensor:
         """(nodes,) float32: `target_bias`, zero for errors and tokens."""
-        return self._on_nodes(self.target_bias)
+        return self.on_nodes(self.target_bias)
 
     @property
     def pre_activations(self) -> Tensor:
         """(nodes,) float32: `target_pre_activations`, zero for errors and tokens."""
-        return self._on_nodes(self.target_pre_activations)
+        return self.on_nodes(self.target_pre_activations)
 
     @cached_property
     def influence(self) -> Tensor:
@@ -184,7 +184,8 @@ class Graph(Verbs):
         shares = [deviation[group].max() / pre[group].abs().max() for group in groups if len(pre[group])]
         return torch.stack(shares).max().item()
 
-    def _on_nodes(self, values: Tensor) -> Tensor:
+    def on_nodes(self, values: Tensor) -> Tensor:
+        """(targets,) numbers, as `target_bias` lies, as (nodes,); zero for errors and tokens."""
         n_features = self.wiring.n_features
         out = torch.zeros(len(self.nodes), dtype=torch.float32)
         out[:n_features], out[len(out) - len(self.targets) :] = values[:n_features], values[n_features:]

@@ -1,0 +1,42 @@
+// How every widget starts: a root element, the shared session, and an end.
+import type { AnyModel, RenderProps } from "@anywidget/types";
+import { h } from "./dom";
+import { Session } from "./session";
+import { onTheme, readTheme, type Theme } from "./theme";
+
+export interface View<T extends object = object> {
+  /** The widget's own traits. */
+  model: AnyModel<T>;
+  session: Session;
+  root: HTMLElement;
+  /** Aborts when the view is closed: give it to every listener, observer and request. */
+  signal: AbortSignal;
+  /** The page's theme now. */
+  theme(): Theme;
+  /** Runs when the page turns dark or light. */
+  onTheme(changed: () => void): void;
+}
+
+/** An anywidget module whose view is filled by `mount`. */
+export function widget<T extends object>(name: string, label: string, mount: (view: View<T>) => void) {
+  return {
+    async render({ model, el, signal, host }: RenderProps<T & { _session: string }>): Promise<void> {
+      const root = h("div", { class: `gc gc-${name}`, role: "group", "aria-label": label, tabindex: 0 });
+      el.append(root);
+      const session = new Session((await host.getModel(model.get("_session"))) as never, signal);
+      let theme = readTheme(root);
+      onTheme(signal, () => {
+        theme = readTheme(root);
+      });
+      mount({
+        model: model as never,
+        session,
+        root,
+        signal,
+        theme: () => theme,
+        onTheme: (changed) => onTheme(signal, changed),
+      });
+      signal.addEventListener("abort", () => root.remove());
+    },
+  };
+}
