@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
@@ -30,8 +30,8 @@ _PICKLES = (b"PK", b"\x80")
 T = TypeVar("T")
 
 
-def save(path: str | PathLike[str], saved: Graph | Circuit) -> Path:
-    """Write a graph, or a circuit with its graph; see `Graph.save`."""
+def save(path: str | PathLike[str], saved: Graph | Circuit, view: Mapping[str, Any] | None = None) -> Path:
+    """Write a graph, or a circuit with its graph, and how it is being looked at; see `Graph.save`."""
     graph = saved.graph if isinstance(saved, Circuit) else saved
     text = {
         "schema": SCHEMA,
@@ -42,6 +42,7 @@ def save(path: str | PathLike[str], saved: Graph | Circuit) -> Path:
         "targets": [vars(target) for target in graph.targets],
         "metadata": graph.metadata,
         "annotations": graph.annotations.notes.to_json(),
+        "view": view or {},
     }
     tensors = {
         "edges": graph.edges,
@@ -67,6 +68,11 @@ def load_graph(path: str | PathLike[str]) -> Graph:
 def load_circuit(path: str | PathLike[str]) -> Circuit:
     """Read a circuit and its graph; see `Circuit.load`."""
     return _read(path, _circuit)
+
+
+def load_view(path: str | PathLike[str]) -> tuple[Graph | Circuit, dict[str, Any]]:
+    """Read what was saved, and how it was looked at (empty if that was not saved); errors as `Graph.load`."""
+    return _read(path, lambda text, tensors: (_saved(text, tensors), dict(text.get("view", {}))))
 
 
 def replace_file(path: str | PathLike[str], write: Callable[[Path], object]) -> Path:
@@ -118,7 +124,8 @@ def _read(path: str | PathLike[str], build: Callable[[dict[str, Any], dict[str, 
                 str(path),
                 expected="a safetensors file",
                 got="a pickle, which could run any program when opened",
-                remedy="ask for the graph as Neuronpedia's JSON and read that with Graph.from_neuronpedia",
+                remedy="read one of circuit-tracer with Graph.from_circuit_tracer, which runs nothing; or ask for "
+                "the graph as Neuronpedia's JSON and read that with Graph.from_neuronpedia",
             ) from error
         raise GraphFileError(
             str(path),
@@ -150,6 +157,10 @@ def _graph(text: dict[str, Any], tensors: dict[str, Tensor]) -> Graph:
     if "annotations" in text:  # not in the first files of this schema
         graph.annotations.restore(graph.annotations.parse(text["annotations"]))
     return graph
+
+
+def _saved(text: dict[str, Any], tensors: dict[str, Tensor]) -> Graph | Circuit:
+    return (_circuit if "circuit" in text else _graph)(text, tensors)
 
 
 def _circuit(text: dict[str, Any], tensors: dict[str, Tensor]) -> Circuit:

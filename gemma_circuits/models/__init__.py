@@ -1,6 +1,7 @@
 """Language models: how to open one, what one forward pass yields, and the weights that linear paths pass through."""
 
 from .capture import Capture, read_scale
+from .opened import traced_on
 from .prompt import Prompt, PromptLike
 from .replacement import LayerWeights, MismatchWarning, ReplacementModel, load
 
@@ -13,4 +14,5 @@ __all__ = [
     "ReplacementModel",
     "load",
     "read_scale",
+    "traced_on",
 ]

@@ -55,6 +55,7 @@ def run(
     use_cache: bool = False,
     cache: Any = None,
     logits_to_keep: int = 0,
+    rows: Sequence[int] | None = None,
 ) -> Run:
     """Run the model once.
 
@@ -69,6 +70,8 @@ def run(
         use_cache: keep keys and values.
         cache: those of the positions before `token_ids`; it is extended in place.
         logits_to_keep: logits of the last so many positions only; 0 for all.
+        rows: for each layer the size of the batch from there on, never smaller than before it; the last row stands
+            for all that are still to come. None: as `token_ids` has it.
 
     Example:
         >>> run(model, torch.tensor([[2, 40, 41]])).logits.shape  # doctest: +SKIP
@@ -91,6 +94,8 @@ def run(
             if record:
                 at(lambda norm, given, _, name=name: recorded.update({name: _scale(given[0], model)}), of=norm)
         for index, layer in enumerate(decoder.layers):
+            if rows is not None:
+                at(_grown(rows[index]), before=True, of=layer)
             if index in replaced:
                 at(_first_position, before=True, of=layer.mlp)
             if patterns is not None:
@@ -136,6 +141,16 @@ def _scaled(scale: Tensor, offset: float) -> Any:
         return (given[0].float() * scale * (offset + module.weight.float())).to(output.dtype)
 
     return norm
+
+
+def _grown(size: int) -> Any:
+    """Repeats the last row of a layer's input until there are so many."""
+
+    def grow(module: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        x, *rest = given
+        return None if len(x) == size else (torch.cat([x, x[-1:].expand(size - len(x), -1, -1)]), *rest)
+
+    return grow
 
 
 def _first_position(module: Any, given: tuple[Tensor]) -> tuple[Tensor]:

@@ -55,7 +55,7 @@ def tokenize(prompt: PromptLike, tokenizer: Any, *, context: int, vocabulary: in
         text if text is not None else tokenizer.decode(ids, skip_special_tokens=False),
         tuple(ids),
         tuple(token_text(tokenizer, i) for i in ids),
-        _ignored(ids, tokenizer, chat_prefix),
+        ignored_positions(ids, tokenizer, chat_prefix),
     )
 
 
@@ -67,6 +67,15 @@ def token_text(tokenizer: Any, token_id: int) -> str:
 def encode_text(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a text exactly as written, without `<bos>`."""
     return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def ignored_positions(ids: list[int], tokenizer: Any, chat_prefix: str | None) -> int:
+    """Number of leading positions that dictionaries are not trained on, for a prompt of at least one token."""
+    if tokenizer.chat_template and chat_prefix:
+        prefix = encode_text(tokenizer, chat_prefix)
+        if ids[: len(prefix)] == prefix:
+            return len(prefix)
+    return int(tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id)
 
 
 def _ids(prompt: PromptLike, tokenizer: Any) -> tuple[str | None, list[int]]:
@@ -110,11 +119,3 @@ def _chat(messages: list[Any], tokenizer: Any) -> list[int]:
         )
     except Exception as error:  # templates raise what their author chose, jinja2's own errors among them
         raise PromptError("chat messages", expected="turns that the chat template accepts", got=str(error)) from error
-
-
-def _ignored(ids: list[int], tokenizer: Any, chat_prefix: str | None) -> int:
-    if tokenizer.chat_template and chat_prefix:
-        prefix = encode_text(tokenizer, chat_prefix)
-        if ids[: len(prefix)] == prefix:
-            return len(prefix)
-    return int(tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id)

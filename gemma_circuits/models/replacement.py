@@ -18,6 +18,7 @@ from ..transcoders import StoredTranscoder, Transcoder, fingerprint, open_transc
 from ..transcoders.protocol import Site
 from .architecture import Architecture, architecture_of
 from .capture import Capture, capture
+from .opened import remember
 from .prompt import Prompt, PromptLike, tokenize
 from .weights import open_checkpoint, open_config
 
@@ -71,11 +72,14 @@ class ReplacementModel:
         self.tokenizer, self.transcoder, self.name = tokenizer, transcoder, name
         self.config = model.config.get_text_config()
         self.lock = threading.RLock()
+        self.opened_as: tuple[str, ...] | None = None
+        """What `load` was told of model and transcoder, so that code can open them again; None if it was not `load`."""
         self._files = files
         self.envoy = TransformersModel(model, tokenizer=tokenizer, task="text-generation")
         self.module = model
         self._decoder = operator.attrgetter(self.architecture.decoder)(model)
         check_fit(transcoder, model.config, name)
+        remember(self)
 
     @property
     def n_layers(self) -> int:
@@ -208,6 +212,7 @@ def load(
         dtype = torch.float32
     where = model if model is not None else POCKET
     name = Path(where).name if Path(where).is_dir() else str(where)
+    given = transcoder
     if transcoder is None:
         transcoder = _recommended(name)
     if isinstance(transcoder, str | Path):
@@ -219,7 +224,10 @@ def load(
     network, tokenizer, weights = open_checkpoint(folder, config, device, dtype)
     if device != "cpu" and isinstance(transcoder, StoredTranscoder):
         _hold_encoders(transcoder, network.lm_head.weight.device)
-    return ReplacementModel(network, tokenizer, transcoder, name=name, files=weights)
+    opened = ReplacementModel(network, tokenizer, transcoder, name=name, files=weights)
+    if given is None or isinstance(given, str | Path):
+        opened.opened_as = tuple(str(part) for part in (model, given) if part is not None)
+    return opened
 
 
 def _hold_encoders(transcoder: StoredTranscoder, device: torch.device) -> None:

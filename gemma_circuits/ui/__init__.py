@@ -3,10 +3,26 @@
 from ..data import Circuit, display
 from .card import FeatureCard
 from .circuit import CircuitGraph
+from .experiments import Change, Experiment
 from .heatmap import TokenFeatureHeatmap
+from .interventions import Interventions
 from .session import Session
+from .workbench import Workbench, recover, show
+from .workbench import open_view as open
 
-__all__ = ["CircuitGraph", "FeatureCard", "Session", "TokenFeatureHeatmap"]
+__all__ = [
+    "Change",
+    "CircuitGraph",
+    "Experiment",
+    "FeatureCard",
+    "Interventions",
+    "Session",
+    "TokenFeatureHeatmap",
+    "Workbench",
+    "open",
+    "recover",
+    "show",
+]
 
 
 def _live(shown):

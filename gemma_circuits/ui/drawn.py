@@ -22,8 +22,8 @@ def packed(array: Any, dtype: type) -> bytes:
     return np.asarray(array, dtype).tobytes()
 
 
-def table(graph: Graph) -> dict[str, bytes]:
-    """All nodes as columns; `kind` is the index into `KINDS`."""
+def table(graph: Graph, incoming: torch.Tensor) -> dict[str, bytes]:
+    """All nodes as columns; `kind` is the index into `KINDS`, `incoming` the `shares` of the graph."""
     nodes = graph.nodes
     columns = {name: packed(getattr(nodes, name), np.int32) for name in ("layer", "position", "feature")}
     numbers = {name: packed(getattr(nodes, name), np.float32) for name in ("activation", "probability")}
@@ -32,6 +32,7 @@ def table(graph: Graph) -> dict[str, bytes]:
         **columns,
         **numbers,
         "influence": packed(graph.influence, np.float32),
+        "incoming": packed(incoming, np.float32),
     }
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import anywidget
 import traitlets
 
+from .. import features
 from ..data import Circuit, Graph, Node, Notes
 from ..data.errors import ArgumentError, GemmaCircuitsError
+from ..models import ReplacementModel, traced_on
 from .drawn import drawn, shares, table
 from .history import History
 
@@ -51,6 +54,8 @@ class Session(anywidget.AnyWidget):
     meta = traitlets.Dict(read_only=True).tag(sync=True)
     nodes = traitlets.Dict(read_only=True).tag(sync=True)
     drawn = traitlets.Dict(read_only=True).tag(sync=True)
+    known = traitlets.List(read_only=True).tag(sync=True)
+    """Labels of the feature store, as [node, text]; the graph's own stand before them."""
     overlay = traitlets.Dict().tag(sync=True)
     """A value for each node to colour it by: `name`, and float32 `values` as bytes."""
     can_undo = traitlets.Bool(read_only=True).tag(sync=True)
@@ -84,14 +89,15 @@ class Session(anywidget.AnyWidget):
     def __init__(self, shown: Graph | Circuit) -> None:
         circuit = shown if isinstance(shown, Circuit) else shown.prune()
         self.shown, self.graph, self.circuit = shown, circuit.graph, circuit
-        self._incoming = shares(self.graph)
+        self.incoming = shares(self.graph)
         self._history: History[State] = History()
         self._answers: dict[str, Answer] = {}
         super().__init__()
         with self.hold_sync():
             self.set_trait("meta", _meta(self.graph))
-            self.set_trait("nodes", table(self.graph))
-            self.set_trait("drawn", drawn(circuit, self._incoming))
+            self.set_trait("nodes", table(self.graph, self.incoming))
+            self.set_trait("drawn", drawn(circuit, self.incoming))
+            self.refresh_labels()
             self.notes = self.graph.annotations.notes
             for name in ("node_threshold", "edge_threshold"):
                 if getattr(circuit, name) is not None:
@@ -100,6 +106,36 @@ class Session(anywidget.AnyWidget):
         self._forget = self.graph.annotations.observe(lambda notes: setattr(self, "notes", notes))
         self.observe(self._changed, list(State._fields))
         self.on_msg(self._heard)
+
+    @cached_property
+    def model(self) -> ReplacementModel | None:
+        """The model that the graph was traced on: the one given to a view, or found among those open."""
+        return traced_on(self.graph.metadata)
+
+    @cached_property
+    def store(self) -> features.Store | None:
+        """The feature store: the one given to a view, or the model's own; None where there is none."""
+        try:
+            return features.open(model=self.model) if self.model else None
+        except GemmaCircuitsError:
+            return None
+
+    def use(self, model: ReplacementModel | None = None, store: features.Store | None = None) -> None:
+        """Take features and logits from these from now on; None leaves what there is."""
+        for name, given in (("model", model), ("store", store)):
+            if given is not None:
+                setattr(self, name, given)
+        if model is not None and store is None:
+            vars(self).pop("store", None)
+        self.refresh_labels()
+
+    def refresh_labels(self) -> None:
+        """Read the store's labels anew."""
+        labels = {key: label.text for key, label in self.store.labelled().items()} if self.store else {}
+        found = self.graph.nodes.where(kind="feature") if labels else ()
+        self.set_trait(
+            "known", [[n.index, labels[n.layer, n.feature]] for n in found if (n.layer, n.feature) in labels]
+        )
 
     def undo(self) -> None:
         """Go back one step; nothing happens at the beginning."""
@@ -112,6 +148,16 @@ class Session(anywidget.AnyWidget):
     def answer(self, name: str, answer: Answer) -> None:
         """Let `answer` reply to the page's requests of this name."""
         self._answers[name] = answer
+
+    def reply(self, name: str, message: Any) -> tuple[Any, list[Any]]:
+        """What the page gets when it asks: JSON and buffers.
+
+        Raises:
+            ArgumentError: no view of this session answers that; or whatever the answer raises.
+        """
+        if name not in self._answers:
+            raise ArgumentError("request", expected=" or ".join(self._answers) or "none", got=repr(name))
+        return self._answers[name](message)
 
     def close(self) -> None:
         """End it with its views; the graph and its annotations stay."""
@@ -173,7 +219,7 @@ class Session(anywidget.AnyWidget):
             self.set_trait("busy", True)
             try:
                 self.circuit = self.graph.prune(after.node_threshold, after.edge_threshold)
-                self.set_trait("drawn", drawn(self.circuit, self._incoming))
+                self.set_trait("drawn", drawn(self.circuit, self.incoming))
             finally:
                 self.set_trait("busy", False)
 
@@ -185,7 +231,7 @@ class Session(anywidget.AnyWidget):
                 self.redo()
             case {"kind": "ask", "id": identity, "name": name, "message": message}:
                 try:
-                    response, buffers = self._answers[name](message)
+                    response, buffers = self.reply(name, message)
                     self.send({"id": identity, "response": response}, buffers)
                 except Exception as error:  # the page must hear of any, or it waits for ever
                     self.send({"id": identity, "error": f"{error}" or type(error).__name__})

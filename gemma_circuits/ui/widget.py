@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
-from ..data import Circuit, Graph
+from ..data import Circuit, Graph, Node, Supernode
+from ..data.display import shorten
 from ..data.errors import MissingPackageError
 from .session import Session
 
@@ -47,3 +49,36 @@ class Widget(anywidget.AnyWidget):
         super().__init__(**traits)
         self.session = Session.of(shown)
         self.set_trait("_session", f"anywidget:{self.session.model_id}")
+
+    @property
+    def selected(self) -> tuple[Node, ...]:
+        """The nodes that are selected, in all views; set it to anything that `Annotations.node` takes."""
+        return self.session.selected
+
+    @selected.setter
+    def selected(self, nodes: Iterable[Any]) -> None:
+        self.session.selected = tuple(nodes)
+
+    @property
+    def pinned(self) -> tuple[Node, ...]:
+        """The nodes that are pinned: the graph's annotations hold them."""
+        return self.session.notes.pinned
+
+    @pinned.setter
+    def pinned(self, nodes: Iterable[Any]) -> None:
+        self.session.graph.annotations.update(pinned=nodes)
+
+    @property
+    def supernodes(self) -> tuple[Supernode, ...]:
+        """The groups of the graph's annotations; set it to supernodes, or to nodes by name."""
+        return self.session.notes.supernodes
+
+    @supernodes.setter
+    def supernodes(self, groups: Iterable[Supernode] | Mapping[str, Iterable[Any]]) -> None:
+        self.session.graph.annotations.update(supernodes=groups)
+
+    def __repr__(self) -> str:
+        session = self.session
+        counts = {"selected": self.selected, "pinned": self.pinned, "supernodes": self.supernodes}
+        told = ", ".join(f"{len(nodes)} {name}" for name, nodes in counts.items())
+        return f"{type(self).__name__} of {shorten(session.graph.prompt)}: {session.circuit.nodes.counts}; {told}"

@@ -2,7 +2,7 @@
 import { h } from "./dom";
 
 export interface Shortcut {
-  /** As in `event.key`, with "Ctrl+" (also the command key) and "Shift+" before it; several, separated by spaces. */
+  /** As in `event.key` ("Space" for that), with "Ctrl+" (also the command key) and "Shift+" before it; several, separated by spaces. */
   keys: string;
   does: string;
   run: (event: KeyboardEvent) => void;
@@ -11,9 +11,13 @@ export interface Shortcut {
 const typing = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
 
+/** Enter and space on a button press it. */
+const pressing = (target: EventTarget | null, name: string): boolean =>
+  (name === "Enter" || name === "Space") && target instanceof Element && target.closest("button, a, summary") !== null;
+
 function pressed(event: KeyboardEvent): string {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const shift = event.shiftKey && (event.key.length > 1 || /[a-z]/i.test(event.key));
+  const key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const shift = event.shiftKey && (key.length > 1 || /[a-z]/i.test(event.key));
   return `${event.ctrlKey || event.metaKey ? "Ctrl+" : ""}${shift ? "Shift+" : ""}${key}`;
 }
 
@@ -45,7 +49,9 @@ export function shortcuts(root: HTMLElement, signal: AbortSignal, list: Shortcut
       }
       const name = pressed(event);
       const found =
-        typing(event.target) && name !== "Escape" ? undefined : list.find((s) => s.keys.split(" ").includes(name));
+        (typing(event.target) && name !== "Escape") || pressing(event.target, name)
+          ? undefined
+          : list.find((s) => s.keys.split(" ").includes(name));
       if (found) found.run(event);
       else if (name === "?" && !typing(event.target)) help();
       else return;

@@ -18,6 +18,8 @@ export interface Nodes {
   probability: Float32Array;
   /** In the whole graph. */
   influence: Float32Array;
+  /** Sum of |weight| into it in the whole graph, by which its edges are divided; never 0. */
+  incoming: Float32Array;
 }
 
 /** The pruned graph as it is drawn. */
@@ -83,16 +85,21 @@ interface Traits extends State {
   meta: Meta;
   nodes: Record<string, Bytes>;
   drawn: Record<string, Bytes> & Pick<Drawn, "rows" | "edges" | "counts" | "scores">;
+  /** Labels of the feature store. */
+  known: [number, string][];
   overlay: { name?: string; values?: Bytes };
   can_undo: boolean;
   can_redo: boolean;
   busy: boolean;
   problem: string;
+  live?: false;
 }
 
 export class Session {
   readonly meta: Meta;
   readonly nodes: Nodes;
+  /** Whether there is a kernel to ask; not so in an exported page. */
+  readonly live: boolean;
   #drawn: Drawn | undefined;
   #labels: Map<number, string> | undefined;
   readonly #save: ReturnType<typeof debounced>;
@@ -102,6 +109,7 @@ export class Session {
     private readonly signal: AbortSignal,
   ) {
     this.meta = model.get("meta");
+    this.live = model.get("live") !== false;
     const bytes = model.get("nodes");
     const kind = integers(bytes.kind);
     this.nodes = {
@@ -113,13 +121,14 @@ export class Session {
       activation: floats(bytes.activation),
       probability: floats(bytes.probability),
       influence: floats(bytes.influence),
+      incoming: floats(bytes.incoming),
     };
     this.#save = debounced(60, () => model.save_changes());
     signal.addEventListener("abort", () => this.#save.flush());
     this.on(["drawn"], () => {
       this.#drawn = undefined;
     });
-    this.on(["notes"], () => {
+    this.on(["notes", "known"], () => {
       this.#labels = undefined;
     });
   }
@@ -207,12 +216,19 @@ export class Session {
   }
 
   label(node: number): string {
-    this.#labels ??= new Map(this.get("notes").labels);
+    this.#labels ??= new Map([...this.model.get("known"), ...this.get("notes").labels]);
     return this.#labels.get(node) ?? "";
   }
 
   kind(node: number): Kind {
     return KINDS[this.nodes.kind[node]];
+  }
+
+  /** The text, as it is, of the token at a node's position; a logit's is the token that it stands for. */
+  token(node: number): string {
+    const { tokens, targets } = this.meta;
+    const logit = node - (this.nodes.count - targets.length);
+    return logit < 0 ? (tokens[this.nodes.position[node]] ?? "") : targets[logit].token;
   }
 
   /** What a node is called where nobody has labelled it. */

@@ -1,0 +1,60 @@
+// From a node's value to its colour, by the square root: a few nodes carry most, and the others should be seen too.
+import { css, diverging, sequential } from "../shared/colour";
+import type { Session } from "../shared/session";
+import type { Rows } from "./rows";
+
+export const COLOURS = ["activation", "influence", "effect"] as const;
+export type Colour = (typeof COLOURS)[number];
+
+const STEPS = 64;
+
+export interface Scale {
+  colour: Colour;
+  /** (nodes) what is coloured; NaN where it is not defined. */
+  values: Float32Array;
+  /** The largest |value| of all rows: the end of the scale. */
+  top: number;
+  signed: boolean;
+}
+
+export function scaleOf(session: Session, rows: Rows, colour: Colour): Scale {
+  const { nodes, overlay } = session;
+  const none = () => new Float32Array(nodes.count).fill(Number.NaN);
+  const values = colour === "effect" ? (overlay?.values ?? none()) : nodes[colour];
+  let top = 0;
+  for (const node of rows.nodes) {
+    const size = Math.abs(values[node]);
+    if (size > top) top = size;
+  }
+  return { colour, values, top, signed: colour === "effect" };
+}
+
+/** Where a value lies on the scale: 0 to 1, or -1 to 1. */
+export const share = (value: number, { top }: Scale): number =>
+  top ? Math.sign(value) * Math.sqrt(Math.abs(value) / top) : 0;
+
+/** The value at a share. */
+export const valueAt = (at: number, { top }: Scale): number => Math.sign(at) * at * at * top;
+
+/** CSS colours of all shares, made once. */
+export class Palette {
+  readonly #colours: string[];
+
+  constructor(
+    private readonly signed: boolean,
+    dark: boolean,
+  ) {
+    const paint = signed ? diverging : sequential;
+    const from = signed ? -STEPS : 0;
+    this.#colours = Array.from({ length: STEPS + 1 - from }, (_, i) => css(paint((i + from) / STEPS, dark)));
+  }
+
+  at(share: number): string {
+    return this.#colours[Math.round(share * STEPS) + (this.signed ? STEPS : 0)];
+  }
+
+  /** As a style sheet's gradient, from left to right. */
+  gradient(): string {
+    return `linear-gradient(to right, ${this.#colours.filter((_, i) => i % 8 === 0).join(", ")})`;
+  }
+}

@@ -1,0 +1,18 @@
+// The order in which similar rows are together: computed by the kernel, once.
+import { type Bytes, integers } from "../shared/columns";
+import type { Session } from "../shared/session";
+
+const PATIENCE = 60_000;
+
+/** Feature rows in order; rejects with a reason to show. */
+export async function similarOrder(session: Session, features: number, signal: AbortSignal): Promise<Int32Array> {
+  const late = AbortSignal.timeout(PATIENCE);
+  try {
+    const [, buffers] = await session.ask("similarity", null, AbortSignal.any([signal, late]));
+    const order = integers(buffers[0] as Bytes);
+    if (order.length !== features) throw new Error("the kernel has another graph");
+    return order;
+  } catch (error) {
+    throw late.aborted ? new Error("Sorting by similarity needs a running kernel.") : error;
+  }
+}
