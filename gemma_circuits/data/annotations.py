@@ -89,7 +89,7 @@ class Annotations:
             NodeError: a node of another graph.
             ArgumentError: two groups of one name, a node in two groups, a place that is not two finite numbers.
         """
-        return self.restore(self._revised(pinned, supernodes, labels, positions))
+        return self.restore(self.revised(pinned, supernodes, labels, positions))
 
     def restore(self, notes: Notes) -> Notes:
         """Go to another state of this graph's annotations."""
@@ -133,9 +133,10 @@ class Annotations:
             pinned, labels = value["pinned"], dict(value["labels"])
         except (LookupError, TypeError, ValueError) as error:
             raise ArgumentError("annotations", expected="what to_json made", got=f"{error}") from error
-        return self._revised(pinned, groups, labels, places)
+        return self.revised(pinned, groups, labels, places)
 
-    def _revised(self, pinned: Any, supernodes: Any, labels: Any, positions: Any) -> Notes:
+    def revised(self, pinned: Any = None, supernodes: Any = None, labels: Any = None, positions: Any = None) -> Notes:
+        """The notes that `update` would put in force, with the same arguments and errors."""
         parts: dict[str, Any] = {}
         if pinned is not None:
             parts["pinned"] = tuple(dict.fromkeys(map(self.node, pinned)))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..data import Graph, Node, Supernode
-from ..data.errors import ArgumentError
+from ..data.errors import ArgumentError, GemmaCircuitsError
 from ..features import active
 from ..interventions import Ablate, Effect, Intervention, Patch, Set, Steer, generate, intervene, sweep
 from ..interventions.faithfulness.paths import effects
@@ -263,6 +263,8 @@ def read_change(graph: Graph, value: Mapping[str, Any]) -> Change:
         return Change(
             value["kind"], nodes, float(value.get("value") or 0), value.get("prompt", ""), value.get("name", "")
         )
+    except GemmaCircuitsError:
+        raise
     except (LookupError, TypeError, ValueError) as error:
         raise ArgumentError("change", expected="kind, nodes, value, prompt and name", got=f"{error}") from error
 

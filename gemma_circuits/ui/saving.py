@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import platformdirs
+import traitlets
 
 from ..data import Circuit, Graph, files
 from ..data.errors import ArgumentError, GemmaCircuitsError, GraphFileError
@@ -43,21 +44,24 @@ def snapshot(view: Workbench) -> dict[str, Any]:
 
 
 def restore(view: Workbench, saved: Mapping[str, Any]) -> None:
-    """Bring a view of the same graph to a snapshot.
+    """Bring a view of the same graph to a snapshot; one that does not fit changes nothing.
 
     Raises:
-        NodeError, ArgumentError: a snapshot of another graph.
+        NodeError, ArgumentError: a snapshot of another graph, or none at all.
     """
     session, graph = view.session, view.session.graph
-    history = tuple(read_experiment(graph, experiment) for experiment in saved["experiments"])
-    notes = graph.annotations.parse(saved["annotations"])
-    with session.hold_trait_notifications():
-        for name in _SHARED:
-            setattr(session, name, saved[name])
-        session.selected = tuple(saved["selected"])
-        session.notes = notes
-    view.history = history
-    view.layout_of_panes = dict(saved["layout"])
+    try:
+        history = tuple(read_experiment(graph, experiment) for experiment in saved["experiments"])
+        notes, layout = graph.annotations.parse(saved["annotations"]), dict(saved["layout"])
+        with session.hold_trait_notifications():
+            for name in _SHARED:
+                setattr(session, name, saved[name])
+            session.selected, session.notes = tuple(saved["selected"]), notes
+    except GemmaCircuitsError:
+        raise
+    except (LookupError, TypeError, ValueError, traitlets.TraitError) as error:
+        raise ArgumentError("view", expected="what a view saved", got=f"{error}") from error
+    view.history, view.layout_of_panes = history, layout
 
 
 def save(view: Workbench, path: str | PathLike[str]) -> Path:
@@ -72,9 +76,12 @@ def read(path: str | PathLike[str]) -> tuple[Graph | Circuit, dict[str, Any]]:
         return files.load_view(path)
     shown, _ = files.load_view(path / "graph.gmc")
     try:
-        return shown, json.loads((path / "view.json").read_text("utf-8"))
+        saved = json.loads((path / "view.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise GraphFileError(str(path / "view.json"), expected="JSON of a view", got=str(error)) from error
+    if not isinstance(saved, dict):
+        raise GraphFileError(str(path / "view.json"), expected="JSON of a view", got=type(saved).__name__)
+    return shown, saved
 
 
 class Autosave:

@@ -176,13 +176,13 @@ class Session(anywidget.AnyWidget):
 
     @traitlets.validate("selected")
     def _check_selected(self, proposal: Any) -> tuple[Node, ...]:
-        with _refusing():
+        with refusing():
             return tuple(dict.fromkeys(map(self.graph.annotations.node, proposal["value"])))
 
     @traitlets.validate("notes")
     def _check_notes(self, proposal: Any) -> Notes:
         value = proposal["value"]
-        with _refusing():
+        with refusing():
             return self.graph.annotations.parse(value) if isinstance(value, Mapping) else value
 
     @traitlets.validate("node_threshold", "edge_threshold")
@@ -238,7 +238,7 @@ class Session(anywidget.AnyWidget):
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
     """Our errors as traitlets' own, so that a change of several traits is rolled back as a whole."""
     try:
         yield

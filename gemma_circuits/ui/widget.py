@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import traitlets
 from ..data import Circuit, Graph, Node, Supernode
 from ..data.display import shorten
 from ..data.errors import MissingPackageError
-from .session import Session
+from .session import Session, refusing
 
 STATIC = Path(__file__).parent / "static"
 
@@ -37,6 +36,12 @@ class Widget(anywidget.AnyWidget):
     bundle: str
     """Name of the twin."""
     _session = traitlets.Unicode(read_only=True).tag(sync=True)
+    selected = traitlets.Any(())
+    """The nodes that are selected, in all views; may be set to anything that `Annotations.node` takes."""
+    pinned = traitlets.Any(())
+    """The nodes that are pinned; the graph's annotations hold them."""
+    supernodes = traitlets.Any(())
+    """The groups of the graph's annotations; may be set to supernodes, or to nodes by name."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         if "bundle" in cls.__dict__ and STATIC.is_dir():
@@ -49,33 +54,36 @@ class Widget(anywidget.AnyWidget):
         super().__init__(**traits)
         self.session = Session.of(shown)
         self.set_trait("_session", f"anywidget:{self.session.model_id}")
+        self._pull()
+        self.session.observe(self._pull, ["selected", "notes"])
+        self.observe(self._push, ["selected", "pinned", "supernodes"])
 
-    @property
-    def selected(self) -> tuple[Node, ...]:
-        """The nodes that are selected, in all views; set it to anything that `Annotations.node` takes."""
-        return self.session.selected
+    def close(self) -> None:
+        """End the view; session, graph and annotations stay."""
+        if self.comm is not None:
+            self.session.unobserve(self._pull, ["selected", "notes"])
+        super().close()
 
-    @selected.setter
-    def selected(self, nodes: Iterable[Any]) -> None:
-        self.session.selected = tuple(nodes)
+    @traitlets.validate("selected", "pinned")
+    def _check_nodes(self, proposal: Any) -> tuple[Node, ...]:
+        with refusing():
+            return tuple(dict.fromkeys(map(self.session.graph.annotations.node, proposal["value"])))
 
-    @property
-    def pinned(self) -> tuple[Node, ...]:
-        """The nodes that are pinned: the graph's annotations hold them."""
-        return self.session.notes.pinned
+    @traitlets.validate("supernodes")
+    def _check_supernodes(self, proposal: Any) -> tuple[Supernode, ...]:
+        with refusing():
+            return self.session.graph.annotations.revised(supernodes=proposal["value"]).supernodes
 
-    @pinned.setter
-    def pinned(self, nodes: Iterable[Any]) -> None:
-        self.session.graph.annotations.update(pinned=nodes)
+    def _pull(self, _: Any = None) -> None:
+        notes = self.session.notes
+        with self.hold_trait_notifications():
+            self.selected, self.pinned, self.supernodes = self.session.selected, notes.pinned, notes.supernodes
 
-    @property
-    def supernodes(self) -> tuple[Supernode, ...]:
-        """The groups of the graph's annotations; set it to supernodes, or to nodes by name."""
-        return self.session.notes.supernodes
-
-    @supernodes.setter
-    def supernodes(self, groups: Iterable[Supernode] | Mapping[str, Iterable[Any]]) -> None:
-        self.session.graph.annotations.update(supernodes=groups)
+    def _push(self, change: Any) -> None:
+        if change.name == "selected":
+            self.session.selected = change.new
+        else:
+            self.session.graph.annotations.update(**{change.name: change.new})
 
     def __repr__(self) -> str:
         session = self.session

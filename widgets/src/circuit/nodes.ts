@@ -2,7 +2,8 @@
 import { css, diverging } from "../shared/colour";
 import type { Overlay } from "../shared/session";
 import type { Theme } from "../shared/theme";
-import type { Camera } from "./camera";
+import type { Camera, Fixed } from "./camera";
+import type { Context } from "./layers";
 import type { Scene, Sight } from "./scene";
 
 const FEATURE = "#8a8f98";
@@ -10,16 +11,18 @@ const FEATURE = "#8a8f98";
 export const GROUPS = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800"];
 const [SMALLEST, LARGEST] = [2.2, 13];
 const SIDES = 5;
+/** Nodes between two stops. */
+const BATCH = 100;
 
 /** Radius in CSS pixels of the largest nodes. */
-export const radius = (camera: Camera): number =>
-  Math.min(LARGEST, Math.max(SMALLEST * 2, 0.46 * Math.min(camera.kx, camera.ky)));
+export const radius = ({ kx, ky }: Pick<Fixed, "kx" | "ky">): number =>
+  Math.min(LARGEST, Math.max(SMALLEST * 2, 0.46 * Math.min(kx, ky)));
 
 export const radiusOf = (scene: Scene, camera: Camera, place: number): number =>
   Math.max(SMALLEST, radius(camera) * scene.size[place]);
 
 /** Adds a node's outline to a path: circle, diamond, square or pentagon. */
-export function outline(path: Path2D | CanvasRenderingContext2D, kind: number, x: number, y: number, r: number): void {
+export function outline(path: CanvasPath, kind: number, x: number, y: number, r: number): void {
   switch (kind) {
     case 0:
       path.moveTo(x + r, y);
@@ -55,7 +58,51 @@ export interface Marks {
   overlay: Overlay | undefined;
 }
 
-export function paintNodes(
+/** Draws all nodes, and stops after some. */
+export function* paintNodes(
+  context: Context,
+  scene: Scene,
+  sight: Sight,
+  view: Fixed,
+  theme: Theme,
+  marks: Marks,
+): Generator<void> {
+  const { x, y } = scene.drawn;
+  const { kx, ky, x0, y0, left, top, right, bottom } = view;
+  const most = radius(view);
+  const scale = marks.overlay
+    ? marks.overlay.values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-30)
+    : 1;
+  const fills = [FEATURE, theme.paper, theme.ink, theme.ink];
+  context.lineJoin = "round";
+  let drawn = 0;
+  // Those that are dimmed first.
+  for (const seen of [1, 2]) {
+    context.globalAlpha = seen === 1 ? 0.18 : 1;
+    for (let i = 0; i < scene.node.length; i++) {
+      if (sight.seen[i] !== seen) continue;
+      const [px, py, r] = [x0 + x[i] * kx, y0 - y[i] * ky, Math.max(SMALLEST, most * scene.size[i])];
+      if (px < left - r || py < top - r || px > right + r || py > bottom + r) continue;
+      const [node, kind] = [scene.node[i], scene.kind[i]];
+      const group = marks.group.get(node);
+      if (group !== undefined) context.fillStyle = GROUPS[group % GROUPS.length];
+      else if (marks.overlay && kind < 2)
+        context.fillStyle = css(diverging(marks.overlay.values[node] / scale, theme.dark));
+      else context.fillStyle = fills[kind];
+      context.strokeStyle = kind === 1 ? theme.muted : theme.paper;
+      context.lineWidth = kind === 1 ? 1.2 : 0.8;
+      context.beginPath();
+      outline(context, kind, px, py, r);
+      context.fill();
+      context.stroke();
+      if (++drawn % BATCH === 0) yield;
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+/** An outline for what is pinned, a ring for what is selected. */
+export function paintMarks(
   context: CanvasRenderingContext2D,
   scene: Scene,
   sight: Sight,
@@ -63,54 +110,19 @@ export function paintNodes(
   theme: Theme,
   marks: Marks,
 ): void {
-  const { x, y } = scene.drawn;
-  const batches = new Map<string, { fill: string; stroke: string; alpha: number; path: Path2D }>();
-  const largest = marks.overlay
-    ? marks.overlay.values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-30)
-    : 1;
-  const { kx, ky, x0, y0 } = camera;
-  const most = radius(camera);
-  const rings = new Path2D();
-  const rims = new Path2D();
-  for (let i = 0; i < scene.node.length; i++) {
-    if (!sight.seen[i]) continue;
-    const [px, py, r] = [x0 + x[i] * kx, y0 - y[i] * ky, Math.max(SMALLEST, most * scene.size[i])];
-    if (px < -r || py < -r || px > camera.width + r || py > camera.height + r) continue;
-    const node = scene.node[i];
-    const kind = scene.kind[i];
-    const group = marks.group.get(node);
-    const own =
-      group !== undefined
-        ? GROUPS[group % GROUPS.length]
-        : marks.overlay && kind < 2
-          ? css(diverging(marks.overlay.values[node] / largest, theme.dark))
-          : kind === 0
-            ? FEATURE
-            : kind === 1
-              ? theme.paper
-              : theme.ink;
-    const stroke = kind === 1 ? theme.muted : theme.paper;
-    const alpha = sight.seen[i] === 1 ? 0.18 : 1;
-    const key = `${own} ${stroke} ${alpha}`;
-    let batch = batches.get(key);
-    if (!batch) {
-      batch = { fill: own, stroke, alpha, path: new Path2D() };
-      batches.set(key, batch);
+  const [rims, rings] = [new Path2D(), new Path2D()];
+  for (const [nodes, path, wider] of [
+    [marks.pinned, rims, 0],
+    [marks.selected, rings, 3.5],
+  ] as const) {
+    for (const node of nodes) {
+      const place = scene.place[node];
+      if (place < 0 || !sight.seen[place]) continue;
+      const [px, py] = [camera.toX(scene.drawn.x[place]), camera.toY(scene.drawn.y[place])];
+      outline(path, scene.kind[place], px, py, radiusOf(scene, camera, place) + wider);
     }
-    outline(batch.path, kind, px, py, r);
-    if (marks.pinned.has(node)) outline(rims, kind, px, py, r);
-    if (marks.selected.has(node)) outline(rings, kind, px, py, r + 3.5);
   }
   context.lineJoin = "round";
-  for (const { fill, stroke, alpha, path } of [...batches.values()].sort((a, b) => a.alpha - b.alpha)) {
-    context.globalAlpha = alpha;
-    context.fillStyle = fill;
-    context.strokeStyle = stroke;
-    context.lineWidth = stroke === theme.muted ? 1.2 : 0.8;
-    context.fill(path);
-    context.stroke(path);
-  }
-  context.globalAlpha = 1;
   context.strokeStyle = theme.ink;
   context.lineWidth = 1.8;
   context.stroke(rims);

@@ -8,10 +8,10 @@ import { Camera } from "./camera";
 import { gestures } from "./gestures";
 import { Hits } from "./hit";
 import { paintLabels } from "./labels";
-import { EdgeLayer } from "./layer";
-import { type Marks, paintFocus, paintNodes, radius, radiusOf } from "./nodes";
+import { type Drawing, Layers } from "./layers";
+import { type Marks, paintFocus, paintMarks, paintNodes, radius, radiusOf } from "./nodes";
 import { edgesOf, look, makeScene, type Scene, type Sight } from "./scene";
-import { bend, strokes } from "./stroke";
+import { bend, range, strokes } from "./stroke";
 import { facts, spoken, Tip } from "./tip";
 import { step, type Way } from "./walk";
 
@@ -30,7 +30,12 @@ export interface Wishes {
 
 /** Edges of one node that are drawn when it is looked at: its strongest. */
 const OF_ONE = 1500;
+/** Milliseconds without a move after which pictures are drawn anew. */
 const REST = 120;
+/** Up to this many nodes are drawn in every frame. */
+const LIVE = 400;
+/** The strongest edges, which are shown until the first picture is there. */
+const STAND_IN = 500;
 
 export class Stage {
   readonly canvas = h("canvas");
@@ -49,7 +54,7 @@ export class Stage {
   #marks: Marks | undefined;
   readonly #tip = new Tip(this.element);
   readonly #axes: Axes;
-  readonly #layer: EdgeLayer;
+  readonly #layers: Layers;
   readonly #surface: ReturnType<typeof surface>;
 
   constructor(
@@ -58,18 +63,27 @@ export class Stage {
   ) {
     const { session, signal } = view;
     this.#axes = new Axes(session);
-    this.#layer = new EdgeLayer(signal, () => {
-      this.element.dataset.state = "ready";
-      this.#surface.redraw();
-    });
+    this.#layers = new Layers(
+      signal,
+      () => this.#drawings(),
+      () => {
+        this.element.dataset.state = "ready";
+        this.#surface.redraw();
+      },
+    );
     this.#load();
     this.#surface = surface(this.canvas, signal, () => this.#paint());
     session.on(["drawn"], () => this.#load());
-    session.on(["selected", "notes", "known", "overlay"], () => {
+    session.on(["selected", "known"], () => {
       this.#marks = undefined;
       this.#surface.redraw();
     });
-    view.onTheme(() => this.#edges(0));
+    session.on(["notes", "overlay"], () => {
+      this.#marks = undefined;
+      if (this.#many) this.#draw(0);
+      else this.#surface.redraw();
+    });
+    view.onTheme(() => this.#draw(0));
     gestures(this.canvas, signal, this.#meaning(), wishes.brushes, () => {
       return this.camera.zoom > 1 && view.root.contains(document.activeElement);
     });
@@ -78,19 +92,19 @@ export class Stage {
   /** After a change of filter or switches. */
   refresh(): void {
     this.sight = look(this.scene, this.wishes.matches(), this.wishes.errors(), this.wishes.leastShare());
-    this.#edges(0);
+    this.#draw(0);
   }
 
   fit(): void {
     this.camera.fit();
-    this.#edges(0);
+    this.#draw(0);
   }
 
   zoom(factor: number): void {
     const { camera } = this;
     const at = this.focus >= 0 ? this.#at(this.focus) : [camera.width / 2, camera.height / 2];
     camera.zoomAt(at[0], at[1], factor);
-    this.#edges(REST);
+    this.#draw(REST);
   }
 
   /** Lets the keyboard go a step. */
@@ -104,7 +118,7 @@ export class Stage {
     if (place < 0) return;
     const before = [this.camera.cx, this.camera.cy];
     this.camera.reveal(this.scene.drawn.x[place], this.scene.drawn.y[place]);
-    if (before[0] !== this.camera.cx || before[1] !== this.camera.cy) this.#edges(REST);
+    if (before[0] !== this.camera.cx || before[1] !== this.camera.cy) this.#draw(REST);
     this.wishes.say(spoken(this.view.session, this.scene.node[place], this.scene.drawn.influence[place]));
     this.#surface.redraw();
   }
@@ -136,13 +150,29 @@ export class Stage {
     this.focus = focused >= 0 ? this.scene.place[focused] : -1;
     this.#hover = -1;
     this.sight = look(this.scene, this.wishes.matches(), this.wishes.errors(), this.wishes.leastShare());
-    if (this.#surface) this.#edges(0);
+    if (this.#surface) this.#draw(0);
   }
 
-  #edges(rest: number): void {
+  /** Draws edges and nodes anew, after so many milliseconds. */
+  #draw(rest: number): void {
     this.element.dataset.state = "drawing";
-    this.#layer.update(this.scene, this.sight, this.camera, this.view.theme().dark, rest);
+    this.#layers.update(this.camera, rest);
     this.#surface.redraw();
+  }
+
+  /** Whether the nodes are so many that they are drawn aside as well. */
+  get #many(): boolean {
+    return this.scene.node.length > LIVE;
+  }
+
+  #drawings(): Drawing[] {
+    const { scene, sight } = this;
+    const [theme, marks] = [this.view.theme(), this.#marked()];
+    const { length } = scene.source;
+    const edges: Drawing = (context, view) =>
+      strokes(context, scene, sight, view, theme.dark, range(sight.from, length), length - sight.from);
+    const nodes: Drawing = (context, view) => paintNodes(context, scene, sight, view, theme, marks);
+    return this.#many ? [edges, nodes] : [edges];
   }
 
   #at(place: number): [number, number] {
@@ -199,13 +229,13 @@ export class Stage {
         this.#tip.hide();
         this.camera.panBy(dx, dy);
         this.element.dataset.state = "drawing";
-        this.#layer.follow(this.scene, this.sight, this.camera, this.view.theme().dark, REST);
+        this.#layers.follow(this.camera, REST);
         this.#surface.redraw();
       },
       zoom: (x, y, factor) => {
         this.camera.zoomAt(x, y, factor);
         this.#tip.hide();
-        this.#edges(REST);
+        this.#draw(REST);
       },
       brush: (x1, y1, x2, y2, done) => {
         this.#tip.hide();
@@ -254,16 +284,22 @@ export class Stage {
     const resized = camera.width !== width || camera.height !== height;
     [camera.width, camera.height] = [width, height];
     camera.margins = this.#axes.margins(context, scene, camera, theme);
-    if (resized) this.#layer.update(scene, sight, camera, theme.dark, this.element.dataset.state ? REST : 0);
+    if (resized) this.#layers.update(camera, this.#layers.ready ? REST : 0);
     this.element.dataset.view = [camera.x0, camera.y0, camera.kx, camera.ky].map((part) => part.toFixed(2)).join(" ");
 
     this.#axes.paintGrid(context, scene, camera, theme);
     const lit = this.#lit();
     const [alone, marks] = [lit.length > 0 || this.#route !== undefined, this.#marked()];
-    this.#layer.paint(context, scene, sight, camera, theme.dark, alone ? (theme.dark ? 0.32 : 0.22) : 1);
+    if (!this.#layers.paint(context, camera, 0, alone ? (theme.dark ? 0.32 : 0.22) : 1)) {
+      const { length } = scene.source;
+      this.#strokes(range(Math.max(sight.from, length - STAND_IN), length), theme.dark);
+    }
     if (lit.length && !this.#route) this.#paintEdges(lit, theme.dark);
     if (this.#route) this.#paintRoute(this.#route, theme.accent);
-    paintNodes(context, scene, sight, camera, theme, marks);
+    if (!this.#many || !this.#layers.paint(context, camera, 1)) {
+      for (const _ of paintNodes(context, scene, sight, camera.fixed, theme, marks));
+    }
+    paintMarks(context, scene, sight, camera, theme, marks);
     paintLabels(context, scene, sight, camera, theme, (node) => this.view.session.label(node), this.#order);
     const at = this.#hover >= 0 ? this.#hover : this.focus;
     if (at >= 0) paintFocus(context, scene, camera, theme, at);
@@ -282,7 +318,6 @@ export class Stage {
   }
 
   #paintEdges(places: number[], dark: boolean): void {
-    const { context } = this.#surface;
     const edges = new Set<number>();
     for (const place of places) {
       let left = OF_ONE;
@@ -292,15 +327,12 @@ export class Stage {
       }
     }
     const rising = [...edges].sort((a, b) => a - b);
-    for (const _ of strokes(
-      context,
-      this.scene,
-      this.sight,
-      this.camera.fixed,
-      dark,
-      rising,
-      this.scene.source.length,
-    ));
+    this.#strokes(rising, dark);
+  }
+
+  #strokes(edges: Iterable<number>, dark: boolean): void {
+    const { scene, sight, camera } = this;
+    for (const _ of strokes(this.#surface.context, scene, sight, camera.fixed, dark, edges, scene.source.length));
   }
 
   #paintRoute(nodes: number[], ink: string): void {

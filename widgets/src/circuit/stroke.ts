@@ -1,6 +1,7 @@
 // Edges as strokes: colour and width by share of the target's input, in few steps, many edges at a stroke.
 import { css, diverging } from "../shared/colour";
 import type { Fixed } from "./camera";
+import type { Context } from "./layers";
 import type { Scene, Sight } from "./scene";
 
 /** Share of its target's input at which an edge has its full colour and width. */
@@ -13,6 +14,8 @@ const BATCH = 200;
 const CURVES = 6000;
 const WIDEST = 2.6;
 const DIM = 0.12;
+/** Steps up to this one are as thin as the screen can where there are many edges: others take five times as long. */
+const THIN = 6;
 
 export const level = (share: number): number =>
   Math.max(1, Math.ceil(Math.sqrt(Math.min(1, Math.abs(share) / FULL)) * LEVELS));
@@ -31,7 +34,7 @@ export function bend(path: CanvasPath, ax: number, ay: number, bx: number, by: n
 
 /** Strokes a run of edges, the weakest first, and yields after every batch. */
 export function* strokes(
-  context: CanvasRenderingContext2D,
+  context: Context,
   scene: Scene,
   sight: Sight,
   view: Fixed,
@@ -43,6 +46,7 @@ export function* strokes(
   const { x, y, share } = scene.drawn;
   const { kx, ky, x0, y0, left, top, right, bottom } = view;
   const curved = count <= CURVES;
+  const thinnest = 1 / (globalThis.devicePixelRatio || 1);
   // Edges come by growing |share|, so that those of one strength follow each other; signs and dimmed ones are sorted.
   const paths = [new Path2D(), new Path2D(), new Path2D(), new Path2D()];
   const filled = [0, 0, 0, 0];
@@ -50,7 +54,7 @@ export function* strokes(
   function flush(which: number): void {
     if (!filled[which]) return;
     context.strokeStyle = colour(now, which % 2 === 1, dark, which > 1 ? DIM : 1);
-    context.lineWidth = width(now);
+    context.lineWidth = curved || now > THIN ? width(now) : thinnest;
     context.stroke(paths[which]);
     paths[which] = new Path2D();
     filled[which] = 0;

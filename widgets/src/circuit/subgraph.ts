@@ -116,7 +116,7 @@ export function freePlace(
     );
   for (let ring = 0; ring < 60; ring++) {
     for (let i = 0; i <= 2 * ring; i++) {
-      const [dx, dy] = [i <= ring ? ring : 2 * ring - i, i <= ring ? i : ring];
+      const [dx, dy] = [i <= ring ? ring : 2 * ring - i, Math.min(i, ring)];
       for (const sx of dx ? [1, -1] : [1]) {
         const at: [number, number] = [wanted[0] + sx * dx * 24, wanted[1] + dy * 24];
         if (at[0] >= size.width / 2 && free(at)) return at;

@@ -63,6 +63,7 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
     room.height = scroller.clientHeight;
     canvas.style.width = `${room.width}px`;
     canvas.style.height = `${room.height}px`;
+    canvas.dataset.cells = [layout.left, layout.top, layout.column, ROW].join(" ");
     on.redraw();
   }
 
@@ -116,8 +117,7 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
   }
 
   function byToken(column: number): void {
-    box.input.value = toggleToken(session.get("filter"), column);
-    box.input.dispatchEvent(new Event("input"));
+    session.set({ filter: toggleToken(session.get("filter"), column) });
     const [left] = reveal(layout, scroll(), 0, column);
     scroller.scrollLeft = left;
   }

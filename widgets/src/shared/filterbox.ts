@@ -1,8 +1,9 @@
 // The box in which the session's filter is typed; a mistake is told under it while the last valid filter stays in force.
-import { h } from "./dom";
+import { debounced, h } from "./dom";
 import { compile, type Filter } from "./filter";
 import type { Session } from "./session";
 
+const PAUSE = 250; // milliseconds
 const EXAMPLE = 'layer>=3 & label~"Texas" & influence>0.01';
 const GRAMMAR = `${EXAMPLE}
 numbers: layer position feature activation influence probability  = != < <= > >=
@@ -41,16 +42,16 @@ export function filterBox(session: Session, signal: AbortSignal, changed: () => 
     if (!wrong) [valid, filter] = [text, found];
     return !wrong;
   }
-  input.addEventListener(
-    "input",
-    () => {
-      if (read(input.value) && session.get("filter") !== input.value) {
-        session.set({ filter: input.value }, false);
-        changed();
-      }
-    },
-    { signal },
-  );
+  // After a pause: the first letters of a field's name are words to look for, and nothing would be left of the view.
+  const typed = debounced(PAUSE, () => {
+    if (read(input.value) && session.get("filter") !== input.value) {
+      session.set({ filter: input.value }, false);
+      changed();
+    }
+  });
+  input.addEventListener("input", typed, { signal });
+  input.addEventListener("change", typed.flush, { signal });
+  signal.addEventListener("abort", typed.cancel);
   session.on(["filter"], () => {
     const text = session.get("filter");
     if (text === input.value) return;
