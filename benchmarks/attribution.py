@@ -83,11 +83,35 @@ def report(name: str, figures: dict, args: argparse.Namespace) -> None:
 def make_weights(folder: Path, *, layers: int, d: int, ffn: int, features: int) -> None:
     """A random Gemma 3 and a CLT in the ragged layout that both tools read; some 43 features fire a token and layer."""
     from safetensors.torch import save_file
-    from tokenizers import Tokenizer, models
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
 
     if (folder / "clt" / "config.yaml").exists():
         return
+    make_model(folder, layers=layers, d=d, ffn=ffn)
+    clt = folder / "clt"
+    clt.mkdir(parents=True)
+    for layer in range(layers):
+        encoder = {f"{name}_{layer}": tensor for name, tensor in random_encoder(d, features).items()}
+        save_file(encoder, clt / f"W_enc_{layer}.safetensors")
+        decoder = {f"W_dec_{layer}": torch.randn(features, layers - layer, d) * 0.02}
+        save_file(decoder, clt / f"W_dec_{layer}.safetensors")
+    hooks = "feature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n"
+    (clt / "config.yaml").write_text(f"model_name: model\nmodel_kind: cross_layer_transcoder\n{hooks}scan: random\n")
+
+
+def random_encoder(d: int, features: int) -> dict[str, torch.Tensor]:
+    return {
+        "W_enc": torch.randn(features, d) / d**0.5,
+        "b_enc": torch.zeros(features),
+        "b_dec": torch.randn(d) * 0.02,
+        "threshold": torch.full((features,), THRESHOLD),
+    }
+
+
+def make_model(folder: Path, *, layers: int, d: int, ffn: int) -> None:
+    """A random Gemma 3 and a tokenizer in `folder / "model"`."""
+    from tokenizers import Tokenizer, models
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
+
     torch.manual_seed(0)
     config = Gemma3TextConfig(
         vocab_size=VOCABULARY, hidden_size=d, intermediate_size=ffn, num_hidden_layers=layers,
@@ -106,20 +130,6 @@ def make_weights(folder: Path, *, layers: int, d: int, ffn: int, features: int) 
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder / "model")
     settings = folder / "model" / "tokenizer_config.json"  # the peer's transformers knows the class by its old name
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
-    clt = folder / "clt"
-    clt.mkdir(parents=True)
-    for layer in range(layers):
-        encoder = {
-            f"W_enc_{layer}": torch.randn(features, d) / d**0.5,
-            f"b_enc_{layer}": torch.zeros(features),
-            f"b_dec_{layer}": torch.randn(d) * 0.02,
-            f"threshold_{layer}": torch.full((features,), THRESHOLD),
-        }
-        save_file(encoder, clt / f"W_enc_{layer}.safetensors")
-        decoder = {f"W_dec_{layer}": torch.randn(features, layers - layer, d) * 0.02}
-        save_file(decoder, clt / f"W_dec_{layer}.safetensors")
-    hooks = "feature_input_hook: mlp.hook_in\nfeature_output_hook: hook_mlp_out\n"
-    (clt / "config.yaml").write_text(f"model_name: model\nmodel_kind: cross_layer_transcoder\n{hooks}scan: random\n")
 
 
 def prompt(args: argparse.Namespace) -> list[int]:

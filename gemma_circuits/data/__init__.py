@@ -2,9 +2,25 @@
 
 from .annotations import Annotations, Notes, Supernode
 from .circuit import Circuit
+from .diff import Diff, diff
 from .graph import Graph
 from .nodes import Node, Nodes, Target
+from .paths import Paths
 from .pruning import Scores
 from .verbs import Links
 
-__all__ = ["Annotations", "Circuit", "Graph", "Links", "Node", "Nodes", "Notes", "Scores", "Supernode", "Target"]
+__all__ = [
+    "Annotations",
+    "Circuit",
+    "Diff",
+    "Graph",
+    "Links",
+    "Node",
+    "Nodes",
+    "Notes",
+    "Paths",
+    "Scores",
+    "Supernode",
+    "Target",
+    "diff",
+]

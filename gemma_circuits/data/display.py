@@ -85,5 +85,6 @@ def page(title: str, text: str, sections: dict[str, str]) -> str:
     return (
         '<div style="color:var(--jp-ui-font-color1,inherit)">'
         f"<div><b>{escape(title)}</b></div>"
-        f'<div style="{muted}">{escape(shorten(text, 200))}</div>{bodies}</div>'
+        + (f'<div style="{muted}">{escape(shorten(text, 200))}</div>' if text else "")
+        + f"{bodies}</div>"
     )

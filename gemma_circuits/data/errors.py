@@ -128,5 +128,47 @@ class IgnoredPositionError(PositionError):
     """A position that dictionaries ignore: there are no features there."""
 
 
+class StoreError(GemmaCircuitsError, ValueError):
+    """A feature store that cannot be used as it is."""
+
+
+class MissingStoreError(StoreError, FileNotFoundError):
+    """There is no feature store at this place."""
+
+
+class StoreMismatchError(StoreError):
+    """A feature store of another model, transcoder, corpus or settings."""
+
+
+class NewerStoreError(StoreError):
+    """A feature store written by a newer version of the package."""
+
+
+class StoreBusyError(StoreError):
+    """Another process is writing to the feature store."""
+
+
+class ShardError(StoreError):
+    """A damaged or missing file of examples; other features of the store are not touched by it."""
+
+
+class FeatureError(GemmaCircuitsError, KeyError):
+    """A feature that the dictionary does not have."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
+
+
+class FeatureFileError(GemmaCircuitsError, ValueError):
+    """Features of another tool that cannot be read."""
+
+
+class RemoteError(GemmaCircuitsError, OSError):
+    """A server that cannot be reached, must not be asked, or answers otherwise than it should."""
+
+
+class CorpusError(GemmaCircuitsError, ValueError):
+    """Texts that cannot be read."""
+
+
 class MissingPackageError(GemmaCircuitsError, ImportError):
     """A package that this one does not need by itself is not installed."""

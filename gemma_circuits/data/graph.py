@@ -243,3 +243,10 @@ class Graph(Verbs):
         from . import neuronpedia
 
         return neuronpedia.read(source)
+
+    @classmethod
+    def from_circuit_tracer(cls, path: str | PathLike[str], **options: Any) -> Graph:
+        """Read a `.pt` graph of circuit-tracer without running what may be in it; options as of `pt_graphs.read`."""
+        from . import pt_graphs
+
+        return pt_graphs.read(path, **options)

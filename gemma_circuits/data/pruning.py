@@ -82,6 +82,11 @@ def influence(wiring: Wiring) -> Tensor:
     return total
 
 
+def shares(wiring: Wiring) -> Tensor:
+    """(targets, sources): each edge over the sum of |edges| into its target, signed; `N` is its absolute value."""
+    return wiring.edges / _guard(_sizes(wiring.edges)).to(wiring.edges.dtype)[:, None]
+
+
 def scores(wiring: Wiring, reach: Tensor) -> Scores:
     """Replacement and completeness score, from `reach = influence(wiring)`."""
     errors = reach[wiring.n_features : wiring.n_hidden].sum()

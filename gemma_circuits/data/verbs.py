@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,9 @@ from .pruning import Scores
 
 if TYPE_CHECKING:
     import networkx
+
+    from .paths import Paths
+    from .streams import Streams
 
 
 class Links(NamedTuple):
@@ -110,6 +114,38 @@ class Verbs(ABC):
         if name not in groups:
             raise NodeError("supernode", expected=" or ".join(map(repr, groups)) or "a stored one", got=repr(name))
         return groups[name]
+
+    def paths(self, source: Any = "token", target: Any = "logit", k: int = 5) -> Paths:
+        """The strongest paths from some nodes to others, and what share of the influence each carries.
+
+        A path is as strong as the product of its edges' shares of their targets' input, times the weight of its end
+        (influence + w). It starts at the last source that it passes and ends at the first target, so that no influence
+        counts twice: all paths from one node to the logits add up to its `influence`. Prune large graphs first.
+
+        Args:
+            source: a kind ("token", "feature", "error"), a node, nodes, a supernode or the name of a stored one.
+            target: likewise; nodes that are both are targets.
+            k: paths to list, 1 to 1000.
+
+        Returns:
+            paths, strongest first, and `cut`, which finds nodes that a share of the influence passes.
+
+        Raises:
+            NodeError: a node that is not here.
+            ArgumentError: another k, no source besides the targets, or edges that run in a circle.
+
+        Example:
+            >>> circuit.paths(circuit.supernode("Texas"), "logit").cut(0.8).nodes  # doctest: +SKIP
+        """
+        from .paths import find_paths
+
+        return find_paths(self, self._streams, source, target, k)
+
+    @cached_property
+    def _streams(self) -> Streams:
+        from .streams import Streams
+
+        return Streams(self)
 
     def figure(self, **options: Any) -> Any:
         """A Plotly figure; options as of `figures.draw`."""

@@ -95,8 +95,8 @@ def untangle(
     """The layout in which nodes lie near what they are wired to, so that few edges cross.
 
     Every node moves, within its cell, towards the mean place of its neighbours weighted by |weight|, a few times over
-    (the barycentre heuristic of Sugiyama, Tagawa and Toda 1981, on all rows at once). The same graph always gives the
-    same layout.
+    (the barycentre heuristic of Sugiyama, Tagawa and Toda 1981, on all rows at once). Logits keep their order. The same
+    graph always gives the same layout.
 
     Args:
         nodes: of a graph or a circuit.
@@ -116,9 +116,9 @@ def untangle(
     source, target, pull = source[known], target[known], np.abs(np.asarray(links.weight)[known])
     ends, others, pulls = np.r_[source, target], np.r_[target, source], np.r_[pull, pull]
     total = np.bincount(ends, pulls, len(nodes))
-    alone = total == 0
+    stays = (total == 0) | (nodes.kind == "logit")
     for _ in range(SWEEPS):
-        pulled = np.bincount(ends, pulls * found.x[others], len(nodes)) / np.where(alone, 1, total)
-        order = np.where(alone, found.x, pulled)
+        pulled = np.bincount(ends, pulls * found.x[others], len(nodes)) / np.where(total == 0, 1, total)
+        order = np.where(stays, found.x, pulled)
         found = layout(nodes, n_layers, n_positions, order=order, min_widths=min_widths)
     return found

@@ -21,7 +21,7 @@ GRID = {"light": "#e3e5e8", "dark": "#3a3d42"}
 PAPER = {"light": "#ffffff", "dark": "#16181c"}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
 """Okabe and Ito, "Color Universal Design" (2008), vermilion and blue first."""
-BEFORE, AFTER = "#8a8f98", COLOURS[0]
+BEFORE, AFTER = "#8a8f98", {"light": COLOURS[0], "dark": COLOURS[5]}
 NEGATIVE, POSITIVE = "#d55e00", "#0072b2"
 """Ends of every signed scale."""
 DIVERGING = ((0.0, NEGATIVE), (0.5, "#f2f2f2"), (1.0, POSITIVE))
@@ -33,6 +33,28 @@ POINTS = 7
 def pixels(points: float) -> float:
     """Points as Plotly's pixels."""
     return points * DPI / 72
+
+
+def inches(width: Width | float) -> float:
+    """A width in inches.
+
+    Raises:
+        ArgumentError: a width that there is not.
+    """
+    found = WIDTHS.get(width) if isinstance(width, str) else float(width)
+    if not found or found <= 0:
+        raise ArgumentError("width", expected="'single', 'double' or inches", got=repr(width))
+    return found
+
+
+def check_theme(theme: Theme) -> None:
+    """Refuse what is no theme.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if theme not in INK:
+        raise ArgumentError("theme", expected="'light' or 'dark'", got=repr(theme))
 
 
 def figure(
@@ -50,25 +72,25 @@ def figure(
     Raises:
         ArgumentError: a width or a theme that there is not.
     """
-    inches = WIDTHS.get(width) if isinstance(width, str) else float(width)
-    if not inches or inches <= 0:
-        raise ArgumentError("width", expected="'single', 'double' or inches", got=repr(width))
-    if theme not in INK:
-        raise ArgumentError("theme", expected="'light' or 'dark'", got=repr(theme))
+    check_theme(theme)
     axis = {
         "gridcolor": GRID[theme],
         "zerolinecolor": MUTED[theme],
+        "zerolinewidth": 1,
         "linecolor": MUTED[theme],
         "ticks": "outside",
         "ticklen": 3,
         "tickcolor": MUTED[theme],
         "showline": True,
         "title_standoff": 4,
+        "title_font_size": pixels(POINTS),
         "automargin": True,
     }
+    axes = {"xaxis", "yaxis", *(key.split("_")[0] for key in layout if key[1:5] == "axis")}
     out = go.Figure(list(traces))
+    out.update_layout(dict.fromkeys(sorted(axes), axis))
     out.update_layout(
-        width=round(inches * DPI),
+        width=round(inches(width) * DPI),
         height=round(height * DPI),
         font={"family": FONT, "size": pixels(POINTS), "color": INK[theme]},
         title_font_size=pixels(POINTS + 1),
@@ -76,8 +98,6 @@ def figure(
         plot_bgcolor=PAPER[theme],
         colorway=COLOURS,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis=axis,
-        yaxis=axis,
         legend={"bgcolor": "rgba(0,0,0,0)"},
         hoverlabel={"font_family": FONT},
     )

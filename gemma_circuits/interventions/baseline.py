@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data.errors import MismatchError, NotFiniteError
 from ..models import Prompt, ReplacementModel
-from ..models.edit import Run, run
+from ..models.edit import READ_ONLY, Run, run
 from ..transcoders.protocol import Site
 from .encoding import activations_at, reconstruct
 from .places import Place
@@ -25,17 +25,17 @@ class Baseline:
         record: keep what can be frozen: attention patterns and norm denominators.
 
     Raises:
-        MismatchError: a dictionary whose features do not belong to one layer, or that writes where nothing can.
+        MismatchError: a dictionary that writes where nothing can.
         NotFiniteError: the model computes NaN or infinity on this prompt.
     """
 
     def __init__(self, model: ReplacementModel, prompt: Prompt, *, record: bool = True) -> None:
         transcoder = model.transcoder
-        if transcoder.kind == "crosscoder" or transcoder.writes not in (Site.MLP_OUT, Site.RESID_POST, Site.ATTN_OUT):
+        if transcoder.writes in READ_ONLY:
             raise MismatchError(
                 f"transcoder {transcoder.source}",
-                expected="a CLT, per-layer transcoders or SAEs",
-                got=f"a {transcoder.kind} writing {transcoder.writes}",
+                expected="one that writes where the model writes",
+                got=f"one that writes {transcoder.writes}",
             )
         self.model, self.prompt = model, prompt
         self.reads: dict[int, Tensor] = {}
@@ -66,6 +66,7 @@ class Baseline:
             )
         self._errors: dict[int, Tensor] = {}
         self._activations: dict[Place, float] = {}
+        self._means: dict[tuple[int, bool, tuple[Prompt, ...]], Tensor] = {}
         self._others: dict[tuple[int, ...], Baseline] = {prompt.token_ids: self}
 
     def of(self, prompt: Prompt) -> Baseline:
@@ -90,6 +91,30 @@ class Baseline:
         if layer not in self._errors:
             self._errors[layer] = self._outs[layer] - reconstruct(self.model.transcoder, layer, self.reads)
         return self._errors[layer][position]
+
+    def mean(self, layer: int, over: tuple[Prompt, ...] = (), *, error: bool = False) -> Tensor:
+        """Mean activations (features,), or the mean error (d_out,), over positions that are not ignored.
+
+        Args:
+            layer: where features read, or errors stand.
+            over: reference prompts, run once each; none for this prompt itself.
+            error: the error's mean instead of the activations'.
+        """
+        key = layer, error, over
+        if key not in self._means:
+            found = [baseline._sum(layer, error) for baseline in (map(self.of, over) if over else (self,))]
+            sums, counts = zip(*found)
+            self._means[key] = torch.stack(sums).sum(0) / sum(counts)
+        return self._means[key]
+
+    def _sum(self, layer: int, error: bool) -> tuple[Tensor, int]:
+        """Activations or errors summed over positions that are not ignored, and their number."""
+        x = self.reads[layer][self.prompt.ignored :]
+        if error:
+            self.error(layer, 0)
+            return self._errors[layer][self.prompt.ignored :].sum(0), len(x)
+        active = self.model.transcoder.encode(layer, x)
+        return x.new_zeros(self.model.transcoder.n_features).index_add_(0, active.features, active.activations), len(x)
 
     @cached_property
     def skips(self) -> dict[int, Tensor]:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from ..attribution.targets import find_token
 from ..data import display
-from ..data.errors import ArgumentError, MissingPackageError, PositionError
+from ..data.errors import ArgumentError, PositionError
 from ..models import Prompt, ReplacementModel
 from ..models.prompt import token_text
 from .encoding import activations_at, dense
+from .imposed import Applied
 from .places import Place, expand
-from .plan import Applied
 from .values import Intervention, NodeLike
 
 Measure: TypeAlias = "Literal['all'] | NodeLike | None"
@@ -195,13 +195,10 @@ class Effect:
         """A pandas DataFrame: of all tokens at a position, or of the measured features that changed.
 
         Raises:
-            MissingPackageError: pandas is not installed.
             ArgumentError: another table.
         """
-        try:
-            import pandas  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise MissingPackageError("to_pandas", expected="pandas", remedy="pip install pandas") from error
+        import pandas
+
         if what == "features":
             return pandas.DataFrame(self.changes(None), columns=list(FeatureChange._fields))
         if what != "tokens":
@@ -219,6 +216,10 @@ class Effect:
             index=ids,
         )
 
+    def figure(self, **options: Any) -> Any:
+        """A Plotly figure of tokens and features, before and after; options as of `figures.effect.effect_figure`."""
+        return display.draw(self, **options)
+
     def _position(self, position: int) -> int:
         count = len(self.prompt)
         if not -count <= position < count:
@@ -227,11 +228,16 @@ class Effect:
 
     def __repr__(self) -> str:
         tables = "\n\n".join(f"{title}\n{display.text_table(*table)}" for title, table in self._tables().items())
-        return f"{self._title()}\n{display.shorten(self.prompt.text)}\n\n{tables}"
+        return f"{self._title()}\n{display.shorten(self.prompt.text)}\n{self._imposed()}\n\n{tables}"
 
     def _repr_html_(self) -> str:
         tables = {title: display.html_table(*table) for title, table in self._tables().items()}
-        return display.page(self._title(), self.prompt.text, tables)
+        return display.page(f"{self._title()}: {self._imposed()}", self.prompt.text, tables)
+
+    def _imposed(self) -> str:
+        """The interventions, as many as a line holds."""
+        line = ", ".join(map(repr, self.interventions))
+        return line if len(line) <= 100 else line[:99] + "…"
 
     def _title(self) -> str:
         count = len(self.interventions)

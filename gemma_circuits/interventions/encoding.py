@@ -27,6 +27,14 @@ def activations_at(transcoder: Transcoder, layer: int, x: Tensor, rows: Tensor, 
     return transcoder.activate(layer, transcoder.pre_activations(layer, x[needed]))[place, features.to(x.device)]
 
 
+def written_from(transcoder: Transcoder, layer: int) -> list[tuple[int, int]]:
+    """Where features of `layer` write in a forward pass: (place in their decoder, the model's layer).
+
+    What a crosscoder writes to layers before its own cannot land in the same pass: it is left to the errors there.
+    """
+    return [(place, to) for place, to in enumerate(transcoder.written(layer)) if to >= layer]
+
+
 def reconstruct(transcoder: Transcoder, layer: int, reads: Mapping[int, Tensor]) -> Tensor:
     """What the dictionary writes to `layer`: `b_dec + x @ A +` the decoder vectors of all that fires.
 
@@ -43,9 +51,9 @@ def reconstruct(transcoder: Transcoder, layer: int, reads: Mapping[int, Tensor])
     if (skip := transcoder.skip(layer)) is not None:
         out += x @ skip.to(x.device)
     for source in transcoder.layers:
-        if layer in (written := tuple(transcoder.written(source))):
+        for place in (place for place, to in written_from(transcoder, source) if to == layer):
             active = transcoder.encode(source, reads[source])
-            vectors = transcoder.decoder(source, active.features)[:, written.index(layer)]
+            vectors = transcoder.decoder(source, active.features)[:, place]
             out.index_add_(0, active.positions.to(x.device), (vectors * active.activations[:, None]).to(x.device))
     return out
 

@@ -15,7 +15,8 @@ from ..models import PromptLike, ReplacementModel
 from ..models.edit import run
 from ..models.prompt import token_text
 from .baseline import Baseline
-from .plan import Plan, as_list, resolve
+from .imposed import Plan
+from .plan import as_list, resolve
 from .splice import Splice, too_large
 from .values import Intervention
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from ..data import Circuit, Graph
 from ..data.errors import (
@@ -22,85 +18,10 @@ from ..data.errors import (
 )
 from ..models import ReplacementModel
 from .baseline import Baseline
+from .encoding import written_from
+from .imposed import ZERO, Ablation, Change, Cut, Plan
 from .places import Place, check_layer, expand, positions
 from .values import Ablate, Add, Intervention, Patch, Set, Steer
-
-
-class Change(NamedTuple):
-    """Activations of a feature, or error vectors (d,)."""
-
-    old: Any
-    """On the prompt, before anything is changed."""
-    new: Any
-
-
-class Applied(NamedTuple):
-    """One thing that was imposed."""
-
-    kind: str
-    """ "feature", "error" or "direction"."""
-    layer: int
-    position: int
-    feature: int
-    """-1 for all but features."""
-    old: float
-    """Activation before; length of an error vector; 0 for a direction."""
-    new: float
-    """Activation imposed; length of what the error became; length of what was added."""
-
-
-@dataclass
-class Plan:
-    """What one list of interventions comes to on one prompt."""
-
-    features: dict[Place, Change] = field(default_factory=dict)
-    errors: dict[Place, Change] = field(default_factory=dict)
-    added: list[tuple[Place, Tensor]] = field(default_factory=list)
-    """Vectors (d,), scaled."""
-    kept: set[Place] | None = None
-    """With a circuit: its features; every other feature at `cut` positions is ablated."""
-    cut: frozenset[int] = frozenset()
-
-    @property
-    def applied(self) -> tuple[Applied, ...]:
-        """What is imposed, one line each; features that a circuit leaves out have none."""
-        lines = [Applied("feature", *place, change.old, change.new) for place, change in self.features.items()]
-        for place, change in self.errors.items():
-            lines.append(Applied("error", *place, change.old.norm().item(), change.new.norm().item()))
-        for place, vector in self.added:
-            lines.append(Applied("direction", *place, 0.0, vector.norm().item()))
-        return tuple(lines)
-
-    def at(self, position: int) -> Plan:
-        """What it comes to at one position, moved to position 0: of a pass over one token."""
-
-        def here(places: Iterable[Place]) -> dict[Place, Place]:
-            return {place: place._replace(position=0) for place in places if place.position == position}
-
-        return Plan(
-            {moved: self.features[place] for place, moved in here(self.features).items()},
-            {moved: self.errors[place] for place, moved in here(self.errors).items()},
-            [(place._replace(position=0), vector) for place, vector in self.added if place.position == position],
-            None if self.kept is None else set(here(self.kept).values()),
-            frozenset({0} & {at - position for at in self.cut}),
-        )
-
-    def put(self, place: Place, change: Change) -> None:
-        """Set a feature or an error.
-
-        Raises:
-            ContradictionError: it is set to something else already.
-        """
-        known = self.errors if place.feature < 0 else self.features
-        earlier = known.setdefault(place, change)
-        if not bool(torch.as_tensor(earlier.new == change.new).all()):
-            is_error = place.feature < 0
-            raise ContradictionError(
-                str(place),
-                expected="one value",
-                got="two different ones" if is_error else f"{earlier.new:.6g} and {change.new:.6g}",
-                remedy="make two experiments of it",
-            )
 
 
 def as_list(interventions: Intervention | Sequence[Intervention]) -> tuple[Intervention, ...]:
@@ -134,7 +55,7 @@ def resolve(baseline: Baseline, interventions: Sequence[Intervention]) -> Plan:
         InterventionError: a value for an error, or a circuit where it has no meaning.
         MismatchError: a circuit or graph of another prompt or model.
     """
-    plan, circuits = Plan(), []
+    plan, cuts = Plan(), []
     for item in interventions:
         if isinstance(item, Add):
             _add(plan, baseline, item)
@@ -143,12 +64,12 @@ def resolve(baseline: Baseline, interventions: Sequence[Intervention]) -> Plan:
                 raise InterventionError(
                     f"{type(item).__name__} of a Circuit", remedy="Ablate(circuit) keeps only the circuit"
                 )
-            circuits.append(item.node)
+            cuts.append((item.node, item))
         else:
             for place, change in _changes(baseline, item):
                 plan.put(place, change)
-    for circuit in circuits:
-        _keep_only(plan, baseline, circuit)
+    for circuit, item in cuts:
+        _keep_only(plan, baseline, circuit, item)
     return plan
 
 
@@ -165,6 +86,7 @@ def _changes(baseline: Baseline, item: Ablate | Steer | Set | Patch) -> Iterable
     elsewhere, source = places, baseline
     if isinstance(item, Patch):
         elsewhere, source = _elsewhere(baseline, item, places)
+    ablation = _ablation(baseline, item) if isinstance(item, Ablate) else ZERO
     old, there = baseline.activations(places), source.activations(elsewhere)
     for place, other, before, after in zip(places, elsewhere, old, there):
         if place.feature < 0:
@@ -176,8 +98,21 @@ def _changes(baseline: Baseline, item: Ablate | Steer | Set | Patch) -> Iterable
         elif isinstance(item, Steer):
             after = item.factor * before
         elif isinstance(item, Ablate):
-            after = 0 * before
+            after = _ablated(baseline, ablation, place)
         yield place, Change(before, after)
+
+
+def _ablation(baseline: Baseline, item: Ablate) -> Ablation:
+    return Ablation(item.to, tuple(map(baseline.model.prompt, item.over)))
+
+
+def _ablated(baseline: Baseline, ablation: Ablation, place: Place) -> Any:
+    """What a feature or an error goes to."""
+    is_error = place.feature < 0
+    if ablation == ZERO:
+        return 0 * baseline.error(*place[:2]) if is_error else 0.0
+    mean = baseline.mean(place.layer, ablation.over, error=is_error)
+    return mean if is_error else mean[place.feature].item()
 
 
 def _elsewhere(baseline: Baseline, item: Patch, places: list[Place]) -> tuple[list[Place], Baseline]:
@@ -227,24 +162,37 @@ def _add(plan: Plan, baseline: Baseline, item: Add) -> None:
         plan.added.append((Place(item.layer, position), item.scale * item.direction))
 
 
-def _keep_only(plan: Plan, baseline: Baseline, circuit: Circuit) -> None:
+def _keep_only(plan: Plan, baseline: Baseline, circuit: Circuit, item: Ablate) -> None:
     graph, prompt = circuit.graph, baseline.prompt
     _check_graph(baseline.model, graph)
     traced = graph.token_ids[: graph.n_positions]
     if prompt.token_ids[: len(traced)] != traced:
         raise MismatchError("circuit", expected="one of this prompt", got=f"one of {graph.prompt!r}")
     nodes = circuit.nodes.where(kind=("feature", "error"))
-    kept = set(map(Place, nodes.layer.tolist(), nodes.position.tolist(), nodes.feature.tolist()))
-    plan.kept = kept if plan.kept is None else plan.kept & kept
-    plan.cut |= frozenset(range(prompt.ignored, len(traced)))
+    kept = frozenset(map(Place, nodes.layer.tolist(), nodes.position.tolist(), nodes.feature.tolist()))
+    cut, layers = frozenset(range(prompt.ignored, len(traced))), baseline.model.transcoder.layers
+    ablation = _ablation(baseline, item)
     for place, change in plan.features.items():
-        if place.position in plan.cut and place not in kept and change.new:
-            raise ContradictionError(str(place), expected="one value", got=f"{change.new:.6g}, and 0 by the circuit")
-    for layer in baseline.model.transcoder.layers:
-        for position in sorted(plan.cut):
+        if place.position in cut and place not in kept and change.new != (to := _ablated(baseline, ablation, place)):
+            got = f"{change.new:.6g}, and {to:.6g} by the circuit"
+            raise ContradictionError(str(place), expected="one value", got=got)
+    for layer in layers:
+        for position in sorted(cut):
             if (place := Place(layer, position)) not in kept:
-                old = baseline.error(layer, position)
-                plan.put(place, Change(old, 0 * old))
+                plan.put(place, Change(baseline.error(layer, position), _ablated(baseline, ablation, place)))
+    if plan.cut is not None:
+        if plan.cut.ablation != ablation:
+            raise ContradictionError("circuits", expected="all to zero, or to one mean", got="different ones")
+        others = plan.cut
+        kept = frozenset(
+            place
+            for place in kept | others.kept
+            if (place in kept or place.position not in cut)
+            and (place in others.kept or place.position not in others.positions)
+        )
+        cut |= others.positions
+    means = None if ablation == ZERO else {layer: baseline.mean(layer, ablation.over) for layer in layers}
+    plan.cut = Cut(cut, kept, means, ablation)
 
 
 def check_landing(model: ReplacementModel, plan: Plan, landing: frozenset[int]) -> None:
@@ -253,8 +201,8 @@ def check_landing(model: ReplacementModel, plan: Plan, landing: frozenset[int]) 
     Raises:
         DroppedInterventionError: a feature that writes to none of these layers, an error or direction at another.
     """
-    written = {place: model.transcoder.written(place.layer) for place in plan.features}
-    errors = [place for place in plan.errors if place.position not in plan.cut]
+    written = {place: [to for _, to in written_from(model.transcoder, place.layer)] for place in plan.features}
+    errors = [place for place in plan.errors if plan.cut is None or place.position not in plan.cut.positions]
     written |= {place: (place.layer,) for place in (*errors, *(place for place, _ in plan.added))}
     for place, layers in written.items():
         if landing.isdisjoint(layers):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,9 +14,9 @@ from ..models import ReplacementModel
 from ..models.edit import Look, Run, run
 from ..transcoders.protocol import Site
 from .baseline import Baseline
-from .encoding import activations_at, reconstruct
+from .encoding import activations_at, reconstruct, written_from
+from .imposed import Change, Cut, Plan
 from .places import Place
-from .plan import Change, Plan
 
 
 class Clamps(NamedTuple):
@@ -76,10 +77,10 @@ class Splice:
         self.reads[layer] = x
         if layer not in self.features:
             return
-        if layer == self.transcoder.layers[0]:
-            for index, plan in enumerate(self.plans):
-                for place, vector in plan.added:
-                    self._to(place.layer, x)[index, place.position] += vector.to(x.device)
+        for index, plan in enumerate(self.plans):
+            for place, vector in plan.added:
+                if place.layer == layer:
+                    self._to(layer, x)[index, place.position] += vector.to(x.device)
         clamps, n_positions = self.features[layer], x.shape[1]
         if len(clamps.rows):
             old = clamps.old.to(x.device)
@@ -88,39 +89,47 @@ class Splice:
                 old = activations_at(self.transcoder, layer, x.flatten(0, 1), places, clamps.features)
             self._write_features(layer, x, clamps, clamps.new.to(x.device) - old)
         for index, plan in enumerate(self.plans):
-            if plan.cut and plan.kept is not None:
-                self._cut(layer, x, index, plan, plan.kept)
+            if plan.cut is not None:
+                self._cut(layer, x, index, plan.cut, plan.features)
 
-    def _cut(self, layer: int, x: Tensor, index: int, plan: Plan, kept: set[Place]) -> None:
-        """Take out every feature that the circuit of a row leaves out."""
+    def _cut(self, layer: int, x: Tensor, index: int, cut: Cut, imposed: Collection[Place]) -> None:
+        """Set every feature that the circuit of a row leaves out to zero, or to its mean."""
         frozen_at = self.baseline if self.frozen else None
         active = self.transcoder.encode(layer, x[index] if frozen_at is None else frozen_at.reads[layer])
-        places = zip(active.positions.tolist(), active.features.tolist())
-        outside = torch.tensor(
-            [
-                position in plan.cut
-                and (place := Place(layer, position, feature)) not in kept
-                and place not in plan.features
-                for position, feature in places
-            ],
-            dtype=torch.bool,
-            device=active.positions.device,
+        mean = None if cut.means is None else cut.means[layer].to(x.device)
+        meant = active.features[:0] if mean is None else mean.nonzero()[:, 0]
+        features = torch.cat([active.features, meant]).unique()
+        change = x.new_zeros(x.shape[1], len(features))
+        change[active.positions, torch.searchsorted(features, active.features)] = -active.activations
+        if mean is not None:
+            change += mean[features]
+        touched = torch.zeros_like(change, dtype=torch.bool)
+        touched[sorted(cut.positions)] = True
+        for place in (*cut.kept, *imposed):
+            if place.layer == layer:
+                touched[place.position, features == place.feature] = False
+        vectors = self.transcoder.decoder(layer, features).to(x.device)
+        self._land(
+            layer, x, (torch.tensor(index, device=x.device),), torch.einsum("pf,fld->lpd", change * touched, vectors)
         )
-        positions, features, activations, _ = (part[outside] for part in active)
-        rows = torch.full_like(positions, index)
-        self._write_features(layer, x, Clamps(rows, positions, features, activations, activations), -activations)
 
     def _write_features(self, layer: int, x: Tensor, clamps: Clamps, change: Tensor) -> None:
         vectors = self.transcoder.decoder(layer, clamps.features).to(x.device) * change[:, None, None]
         places = clamps.rows.to(x.device), clamps.positions.to(x.device)
-        for output, written in zip(self.transcoder.written(layer), vectors.unbind(1)):
+        self._land(layer, x, places, vectors.transpose(0, 1))
+
+    def _land(self, layer: int, x: Tensor, places: tuple[Any, ...], written: Tensor) -> None:
+        """Keep what features of a layer write, (layers written, ...), for the layers where it lands."""
+        for index, output in written_from(self.transcoder, layer):
             if output in self.landing:
-                self._to(output, x).index_put_(places, written, accumulate=True)
+                self._to(output, x).index_put_(places, written[index], accumulate=True)
 
     def _to(self, layer: int, x: Tensor) -> Tensor:
-        """(batch, positions, d_out): what is still to be added at a layer."""
+        """(plans, positions, d_out): what is still to be added at a layer."""
         known = self._writes.get(layer)
-        self._writes[layer] = x.new_zeros(*x.shape[:2], self.transcoder.d_out) if known is None else known.to(x.device)
+        if known is None:
+            known = x.new_zeros(len(self.plans), x.shape[1], self.transcoder.d_out)
+        self._writes[layer] = known.to(x.device)
         return self._writes[layer]
 
     def _write(self, layer: int, out: Tensor) -> Tensor | None:
@@ -130,7 +139,7 @@ class Splice:
             old = clamps.old.to(out.device)
             if not self.frozen:
                 here = {
-                    source: x[clamps.rows.to(x.device), clamps.positions.to(x.device)]
+                    source: x[clamps.rows.to(x.device).clamp(max=len(x) - 1), clamps.positions.to(x.device)]
                     for source, x in self.reads.items()
                 }
                 old = out[places] - reconstruct(self.transcoder, layer, {s: x.to(out.device) for s, x in here.items()})
@@ -140,7 +149,7 @@ class Splice:
             return None
         if not written.square().sum().isfinite():  # norms square it, and would make zeros of such a residual stream
             raise too_large()
-        return out + written.to(out.device)
+        return out + written[: len(out)].to(out.device)
 
 
 def _clamps(rows: Sequence[dict[Place, Change]], layer: int) -> Clamps:
@@ -163,6 +172,8 @@ def spliced(
 ) -> tuple[Run, dict[int, Tensor]]:
     """Run a batch of plans on the baseline's prompt, one row each; modes and layers as in `intervene`.
 
+    A plan joins the batch at the first layer that it changes: below, all are the prompt as it is.
+
     Returns:
         the pass, and by layer what the dictionary reads: (batch, positions, d_in).
 
@@ -171,19 +182,26 @@ def spliced(
     """
     direct, model = mode == "direct", baseline.model
     frozen = frozenset(range(model.n_layers)) if direct else layers or frozenset()
-    splice = Splice(model, plans, baseline=baseline, frozen=frozen, landing=layers)
+    firsts = torch.tensor([plan.first for plan in plans])
+    order = firsts.argsort(stable=True)
+    splice = Splice(model, [plans[i] for i in order.tolist()], baseline=baseline, frozen=frozen, landing=layers)
     changed = run(
         model,
-        torch.tensor([baseline.prompt.token_ids]).expand(len(plans), -1),
+        torch.tensor([baseline.prompt.token_ids]),
         splice.looks,
         patterns=None if mode == "open" else baseline.run.patterns,
         scales=baseline.run.scales if direct else None,
         replaced=frozen,
         logits_to_keep=logits_to_keep,
+        rows=[min(int((firsts <= layer).sum()) + 1, len(plans)) for layer in range(model.n_layers)],
     )
     if not changed.logits.isfinite().all():
         raise too_large()
-    return changed, splice.reads
+    place = order.argsort()
+    logits = changed.logits[place.to(changed.logits.device)]
+    raw_logits = logits if changed.raw_logits is changed.logits else changed.raw_logits[place.to(logits.device)]
+    reads = {layer: x[place.to(x.device).clamp(max=len(x) - 1)] for layer, x in splice.reads.items()}
+    return replace(changed, logits=logits, raw_logits=raw_logits), reads
 
 
 def too_large() -> NotFiniteError:

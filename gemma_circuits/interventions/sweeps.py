@@ -20,7 +20,7 @@ from ..models.prompt import token_text
 from .baseline import Baseline
 from .plan import as_list, check_landing, resolve_all
 from .splice import spliced
-from .values import Add, Intervention, Set, Steer
+from .values import Add, Intervention, Set, Steer, describe
 from .verbs import Mode, check_mode
 
 MAX_BATCH = 64
@@ -71,6 +71,44 @@ class Sweep:
             TargetError: not one token, or an id outside the vocabulary.
         """
         return self.logits[:, find_token(self.model, a)] - self.logits[:, find_token(self.model, b)]
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Ids of the tokens that are the likeliest before, or in some experiment, as they come up."""
+        return tuple(dict.fromkeys([int(self.baseline_logits.argmax()), *self.logits.argmax(-1).tolist()]))
+
+    def to_pandas(self, tokens: Sequence[str | int] | None = None) -> Any:
+        """A pandas DataFrame, one row for each experiment and token.
+
+        Args:
+            tokens: as text or ids; None for those of `leading`.
+
+        Raises:
+            TargetError: not one token, or an id outside the vocabulary.
+        """
+        import pandas
+
+        ids = self.leading if tokens is None else [find_token(self.model, token) for token in tokens]
+        before = self.baseline_logits.softmax(-1)
+        rows = [
+            {
+                "value": value,
+                "kl_divergence": self.kl_divergence[row].item(),
+                "token": token_text(self.model.tokenizer, token_id),
+                "token_id": token_id,
+                "baseline_logit": self.baseline_logits[token_id].item(),
+                "logit": self.logits[row, token_id].item(),
+                "baseline_probability": before[token_id].item(),
+                "probability": self.probabilities[row, token_id].item(),
+            }
+            for row, value in enumerate(self.values)
+            for token_id in ids
+        ]
+        return pandas.DataFrame(rows)
+
+    def figure(self, **options: Any) -> Any:
+        """A Plotly figure of the dose and its response; options as of `figures.sweep.sweep_figure`."""
+        return display.draw(self, **options)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -158,7 +196,7 @@ def sweep(
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else display.shorten(str(value), 40)[1:-1]
+    return f"{value:.4g}" if isinstance(value, float) else display.shorten(describe(value), 40)[1:-1]
 
 
 def _made(intervention: Any, value: Any) -> Any:

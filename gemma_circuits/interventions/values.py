@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from ..data import Circuit, Graph, Node, Nodes, Supernode
-from ..data.errors import InterventionValueError
+from ..data.errors import InterventionError, InterventionValueError
 from ..models import PromptLike
 
 Triple: TypeAlias = tuple[int, "int | slice", int]
@@ -23,20 +23,42 @@ NodeLike: TypeAlias = "Node | Triple | Supernode | Nodes | Sequence[Node | Tripl
 
 @dataclass(frozen=True)
 class Ablate:
-    """Set features, or error vectors, to zero; given a `Circuit`, everything outside of it.
+    """Set features, or error vectors, to zero or to their mean; given a `Circuit`, everything outside of it.
 
     A circuit ablates, at the positions that its graph traced, every feature and error that is not a node of it. What
     is kept is left to follow from the rest.
 
+    Zero takes away what a node says at all; the mean takes away what it says of this prompt, and leaves what later
+    layers have learned to expect (Wang et al. 2022, "Interpretability in the Wild", section 2.1, on knocking out by
+    the mean). The mean is one number for a feature, one vector for a layer's errors: over all positions that are not
+    ignored, so that reference prompts may be of any length.
+
+    Raises:
+        InterventionError: another `to`, or reference prompts that are not asked for.
+
     Example:
         >>> Ablate((3, 6, 120))
-        Ablate(node=(3, 6, 120))
+        Ablate((3, 6, 120))
+        >>> Ablate((3, 6, 120), to="mean", over=["The capital of France is", "The capital of Japan is"])
+        Ablate((3, 6, 120), to='mean' over 2 prompts)
     """
 
     node: NodeLike | Circuit
+    to: Literal["zero", "mean"] = "zero"
+    over: Sequence[PromptLike] = ()
+    """With "mean": the reference prompts; none for the prompt itself."""
 
     def __post_init__(self) -> None:
-        _keep(self, node=_frozen(self.node))
+        _keep(self, node=_frozen(self.node), over=_frozen(self.over))
+        if self.to not in ("zero", "mean"):
+            raise InterventionError("Ablate, to", expected="'zero' or 'mean'", got=repr(self.to))
+        if self.over and (self.to == "zero" or isinstance(self.over, str)):
+            got = repr(self.over) if isinstance(self.over, str) else "to='zero'"
+            raise InterventionError("Ablate, over", expected="a list of prompts to take the mean of", got=got)
+
+    def __repr__(self) -> str:
+        over = f" over {len(self.over)} prompt{'s' * (len(self.over) != 1)}" if self.over else ""
+        return f"Ablate({describe(self.node)}{', to=' + repr(self.to) if self.to != 'zero' else ''}{over})"
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,9 @@ class Steer:
     def __post_init__(self) -> None:
         _keep(self, node=_frozen(self.node), factor=_number("Steer, factor", self.factor))
 
+    def __repr__(self) -> str:
+        return f"Steer({describe(self.node)}, {self.factor:g})"
+
 
 @dataclass(frozen=True)
 class Set:
@@ -61,6 +86,9 @@ class Set:
     def __post_init__(self) -> None:
         _keep(self, node=_frozen(self.node), value=_number("Set, value", self.value))
 
+    def __repr__(self) -> str:
+        return f"Set({describe(self.node)}, {self.value:g})"
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -71,7 +99,7 @@ class Patch:
 
     Example:
         >>> Patch((3, -1, 120), "The capital of the state containing Oakland is")
-        Patch(node=(3, -1, 120), source='The capital of the state containing Oakland is', position=None)
+        Patch((3, -1, 120), 'The capital of the state containing Oakland is')
     """
 
     node: NodeLike
@@ -82,6 +110,10 @@ class Patch:
 
     def __post_init__(self) -> None:
         _keep(self, node=_frozen(self.node))
+
+    def __repr__(self) -> str:
+        at = "" if self.position is None else f", position={self.position}"
+        return f"Patch({describe(self.node)}, {describe(self.source)}{at})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +144,25 @@ class Add:
 
 
 Intervention: TypeAlias = Ablate | Steer | Set | Patch | Add
+
+
+def describe(node: Any) -> str:
+    """A node, several or a source of values in one line."""
+    match node:
+        case Node(kind="feature"):
+            return f"L{node.layer} p{node.position} #{node.feature}"
+        case Node(kind="error"):
+            return f"error L{node.layer} p{node.position}"
+        case Circuit():
+            return f"circuit of {len(node.nodes)} nodes"
+        case Graph():
+            return f"graph of {node.prompt!r}"
+        case Nodes():
+            return f"{len(node)} node{'s' * (len(node) != 1)}"
+        case tuple() | list() if len(node) > 1 and not isinstance(node[0], int):
+            return f"{len(node)} nodes"
+        case _:
+            return repr(node)
 
 
 def _keep(intervention: Any, /, **fields: Any) -> None:

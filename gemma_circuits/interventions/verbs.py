@@ -10,8 +10,9 @@ from ..data.errors import ArgumentError
 from ..models import PromptLike, ReplacementModel
 from .baseline import Baseline
 from .effect import Effect, Measure
+from .imposed import Plan
 from .places import Place, expand
-from .plan import Plan, as_list, check_landing, resolve
+from .plan import as_list, check_landing, resolve
 from .splice import spliced
 from .values import Intervention
 
@@ -53,7 +54,7 @@ def intervene(
         InterventionValueError: NaN, infinity, or a direction of another width.
         DroppedInterventionError: `layers` leave nothing of an intervention.
         InterventionError: an intervention that has no meaning.
-        MismatchError: a circuit or graph of another prompt or model; a crosscoder.
+        MismatchError: a circuit or graph of another prompt or model.
         ArgumentError: a mode or layers that there are not.
         PromptError: a prompt that cannot be run.
         NotFiniteError: what was imposed overflows.

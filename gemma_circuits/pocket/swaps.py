@@ -5,6 +5,7 @@ is"), the city under test left out, and used on the two-hop prompt ("The capital
 """
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -30,18 +31,19 @@ class CityFeatures:
     norms: Tensor
     """(CITY_LAYERS, F): length of what a feature writes, as the first attention that looks around reads it."""
 
-    def members(self, state: str, without: str = "") -> Tensor:
-        """Rows (cities,) of `state`, `without` left out, as booleans."""
+    def members(self, state: str, without: Collection[str] = ()) -> Tensor:
+        """Rows (cities,) of `state`, those in `without` left out, as booleans."""
         home = corpus.state_of()
-        return torch.tensor([home[c] == state and c != without for c in self.cities])
+        return torch.tensor([home[c] == state and c not in without for c in self.cities])
 
-    def supernode(self, state: str, without: str = "", size: int = SIZE) -> tuple[Tensor, Tensor]:
+    def supernode(self, state: str, without: Collection[str] = (), size: int = SIZE) -> tuple[Tensor, Tensor]:
         """Places `(size,)` in the flattened (layer, feature) order of the features that tell `state` from others,
-        and their mean activations `(size,)` over its cities.
+        and their mean activations `(size,)` over its cities; cities in `without` are not looked at.
 
         Contrast: mean activation in the state minus mean in the others, times `norms`.
         """
-        inside, outside = self.members(state, without), ~self.members(state)
+        inside = self.members(state, without)
+        outside = ~self.members(state) & torch.tensor([c not in without for c in self.cities])
         mean = self.activations[inside].mean(0)
         contrast = (mean - self.activations[outside].mean(0)) * self.norms
         best = contrast.flatten().topk(size).indices
@@ -154,7 +156,7 @@ def swap_rates(
     ablated = torch.full((count, flat.shape[1]), float("nan"))
     swapped = ablated.clone()
     for i, (city, state) in enumerate(chosen):
-        there, _ = features.supernode(home[city], without=city, size=size)
+        there, _ = features.supernode(home[city], without=(city,), size=size)
         ablated[i, there] = off * flat[rows[i], there]
         swapped[i, there] = ablated[i, there]
         here, values = features.supernode(state, size=size)

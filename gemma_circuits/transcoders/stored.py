@@ -17,7 +17,7 @@ from .weights import Rows, Weights, drop_pages, fingerprint
 
 BLOCK = 4096
 """Features whose encoder vectors are widened to float32 at a time."""
-LARGEST_PRE = 2**25
+LARGEST_PRE = 2**23
 """Pre-activations that `encode` holds at a time."""
 
 NAMES: dict[Kind, str] = {
@@ -173,7 +173,7 @@ class StoredTranscoder:
         else:
             pre = torch.cat([x @ block.to(x.device).float() for block in weights.split(BLOCK, dim=1)], dim=1)
         pre += self._vector(layer, "b_enc", x.device)
-        if not pre.isfinite().all():
+        if not pre.sum().isfinite() and not pre.isfinite().all():
             for block in weights.split(BLOCK, dim=1):
                 self._checked(layer, "w_enc", block.float())
             raise NotFiniteError(

@@ -10,6 +10,7 @@ import torch
 from ..data import Circuit, Graph
 from ..data.nodes import KINDS
 from ..figures.layout import untangle
+from ..interventions import Effect
 
 MAX_EDGES = 50_000
 """Edges that are sent to be drawn, strongest first; a node's others come when it is asked for them."""
@@ -40,6 +41,14 @@ def shares(graph: Graph) -> torch.Tensor:
     """(nodes,) float32: the sum of |weight| into a node in the whole graph, by which its edges are divided; never 0."""
     total = graph.edges.abs().sum(1)
     return graph.on_nodes(torch.where(total > 0, total, torch.ones(())))
+
+
+def moved(graph: Graph, effect: Effect) -> np.ndarray:
+    """(nodes,) float32: each feature's activation minus that before, as the encoder computes both; zero for others."""
+    features = graph.nodes.where(kind="feature")
+    out = np.zeros(len(graph.nodes), np.float32)
+    out[features.index] = [row.changed - row.baseline for row in effect.activation(features)] if len(features) else []
+    return out
 
 
 def drawn(circuit: Circuit, incoming: torch.Tensor) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..interventions import Ablate, Effect, Intervention, Patch, Set, Steer, gen
 from ..interventions.faithfulness.paths import effects
 from ..interventions.verbs import Mode
 from ..models import ReplacementModel
+from .drawn import moved
 
 Kind: TypeAlias = Literal["ablate", "set", "steer", "patch"]
 MAX_SINGLE = 64
@@ -184,9 +185,6 @@ def conduct(
 def _outcome(graph: Graph, effect: Effect, nodes: tuple[NodeEffect, ...], texts: tuple[str, str] | None) -> Outcome:
     top, (was, now) = effect.top(TOP), (effect.baseline_probabilities[-1], effect.probabilities[-1])
     tokens = [target for target in graph.targets if target.token_id < len(now)]
-    features = graph.nodes.where(kind="feature")
-    moved = np.zeros(len(graph.nodes), np.float32)
-    moved[features.index] = [row.changed - row.baseline for row in effect.activation(features)] if len(features) else []
     return Outcome(
         before=tuple((token.token, token.probability) for token in top.baseline),
         after=tuple((token.token, token.probability) for token in top.changed),
@@ -194,7 +192,7 @@ def _outcome(graph: Graph, effect: Effect, nodes: tuple[NodeEffect, ...], texts:
         targets=tuple((t.token, was[t.token_id].item(), now[t.token_id].item()) for t in tokens),
         nodes=nodes,
         texts=texts,
-        changes=moved,
+        changes=moved(graph, effect),
     )
 
 

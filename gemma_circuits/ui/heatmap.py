@@ -10,7 +10,7 @@ import traitlets
 from ..data import Circuit, Graph
 from ..data.errors import ArgumentError
 from ..interventions import Effect
-from .drawn import packed
+from .drawn import moved, packed
 from .session import Session
 from .similarity import similar_order
 from .widget import Widget
@@ -63,14 +63,15 @@ class TokenFeatureHeatmap(Widget):
         show = show or ("circuit" if isinstance(shown, Circuit) else "influence")
         super().__init__(shown, sort=sort, colour=colour, show=show, errors=errors, grouped=grouped, height=height)
         self._effect: Effect | None = None
+        self.session.observe(self._overlaid, "overlay")
         graph = self.session.graph
-        self.session.answer("similarity", lambda _: (None, [packed(similar_order(graph), np.int32)]))
+        self.session.answer("similarity", lambda _: (similar_order(graph).tolist(), []))
 
     @property
     def effect(self) -> Effect | None:
-        """What an intervention did, which nodes are then coloured by: each feature's activation minus that before.
+        """What an intervention did, which features are then coloured by: their activation minus that before.
 
-        Of a feature that was set by hand it is what was imposed that counts. Features that fire only after the
+        Both are what the encoder computes, not what was imposed (`Effect.applied`). Features that fire only after the
         intervention are not in the graph; `Effect.changes` lists them. None takes it away.
 
         Raises:
@@ -81,27 +82,29 @@ class TokenFeatureHeatmap(Widget):
 
     @effect.setter
     def effect(self, effect: Effect | None) -> None:
-        overlay = {} if effect is None else _overlay(self.session, effect)
+        self.session.overlay = {} if effect is None else _overlay(self.session, effect)
         self._effect = effect
-        with self.hold_sync():
-            self.session.overlay = overlay
-            if overlay:
-                self.colour = "effect"
-            elif self.colour == "effect":
-                self.colour = "influence"
+
+    def close(self) -> None:
+        """End the view; session, graph and annotations stay."""
+        if self.comm is not None:
+            self.session.unobserve(self._overlaid, "overlay")
+        super().close()
+
+    def _overlaid(self, change: Any) -> None:
+        """An effect is laid over the graph or taken away, here or in another view."""
+        self._effect = None
+        if change.new:
+            self.colour = "effect"
+        elif self.colour == "effect":
+            self.colour = "influence"
 
 
 def _overlay(session: Session, effect: Effect) -> dict[str, Any]:
-    """The effect as a value for each node, NaN where it has none: logits, tokens and errors."""
+    """The effect as a value for each node."""
     graph = session.graph
     read = graph.token_ids[: graph.n_positions]
     if not isinstance(effect, Effect) or effect.prompt.token_ids[: len(read)] != read:
         got = repr(effect.prompt.text) if isinstance(effect, Effect) else type(effect).__name__
         raise ArgumentError("effect", expected=f"an Effect on {graph.prompt!r}", got=got)
-    features = graph.nodes.where(kind="feature")
-    imposed = {(at.layer, at.position, at.feature): at.new for at in effect.applied if at.kind == "feature"}
-    values = np.full(len(graph.nodes), np.nan, np.float32)
-    for node, change in zip(features.index, effect.activation(features) if len(features) else ()):
-        place = (change.layer, change.position, change.feature)
-        values[node] = imposed.get(place, change.changed) - change.baseline
-    return {"name": "change of activation", "values": packed(values, np.float32)}
+    return {"name": "change of activation", "values": packed(moved(graph, effect), np.float32)}

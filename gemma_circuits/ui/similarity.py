@@ -53,7 +53,7 @@ def _order(table: np.ndarray, influence: np.ndarray) -> np.ndarray:
         return rank
     distance = cdist(distinct, distinct[strongest])
     near = distance.argmin(1)
-    return np.lexsort([of, distance.min(1)[of], rank[near][of]])
+    return np.lexsort([distance.min(1)[of], rank[near][of]])
 
 
 def _leaves(points: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemma_circuits.data import Graph, Target, neuronpedia
-from gemma_circuits.data.errors import GraphFileError
+from gemma_circuits.data.errors import ArgumentError, GraphFileError
+from gemma_circuits.data.pruning import cumulative
 from tests.data.samples import EXACT, HOSTILE, reference_graph, small_graph
 
 
@@ -39,7 +40,7 @@ def test_nodes_and_links_are_as_the_viewers_read_them():
     nodes = {node["node_id"]: node for node in value["nodes"]}
     assert len(nodes) == len(graph.nodes)
     first = graph.nodes[0]
-    share = neuronpedia.cumulative(graph.influence)
+    share = cumulative(graph.influence)
     identity = f"{first.layer}_{first.feature}_{first.position}"
     assert nodes[identity] == {
         "node_id": identity,
@@ -104,7 +105,7 @@ def test_a_circuit_is_written_without_what_was_dropped():
 def test_a_graph_comes_back(tmp_path, name):
     graph = reference_graph(name)
     path = tmp_path / "graph.json"
-    value = graph.to_neuronpedia(path, pinned=graph.nodes[:2], supernodes={"a, b": graph.nodes[2:4]})
+    value = graph.to_neuronpedia(path)
     assert json.loads(path.read_text()) == value
     again = Graph.from_neuronpedia(path)
     assert torch.equal(again.edges, graph.edges)
@@ -154,23 +155,11 @@ def test_files_of_circuit_tracer_and_anthropic_are_read(value):
     for link in old["links"]:
         link["source"] = renamed.get(link["source"], link["source"])
     old["nodes"].reverse()
-    old["qParams"] = {"pinnedIds": "a,b", "supernodes": ["Texas,a,b", "Austin,c"], "sg_pos": "1,2"}
     again = Graph.from_neuronpedia(old)
     assert set(again.nodes) == set(graph.nodes)
     logits = slice(again.wiring.n_features, None)
     assert torch.equal(again.edges[logits].flip(0), graph.edges[logits])
     assert torch.equal(again.edges[: logits.start], graph.edges[: logits.start])
-    assert again.metadata["neuronpedia"]["qParams"] == {
-        "pinnedIds": ["a", "b"],
-        "supernodes": [["Texas", "a", "b"], ["Austin", "c"]],
-        "sg_pos": "1,2",
-    }
-
-
-def test_supernodes_as_json_in_a_string_are_read(value):
-    value["qParams"] = {"supernodes": '[["Texas", "a"]]', "pinnedIds": ""}
-    read = Graph.from_neuronpedia(value).metadata["neuronpedia"]["qParams"]
-    assert read == {"supernodes": [["Texas", "a"]], "pinnedIds": []}
 
 
 def test_features_that_are_not_paired_and_a_last_layer_called_l_are_read(value):
@@ -209,9 +198,29 @@ def test_a_link_given_twice_is_refused(value):
         Graph.from_neuronpedia(value)
 
 
-def test_a_graph_without_links_comes_back():
-    graph = Graph.from_neuronpedia(small_graph(density=0.0).to_neuronpedia())
-    assert not graph.edges.any()
+def test_a_graph_without_links_comes_back(tmp_path):
+    path = tmp_path / "graph.json"
+    value = small_graph(density=0.0).to_neuronpedia(path)
+    assert not any("influence" in node for node in value["nodes"])  # it is a share of nothing
+    assert not Graph.from_neuronpedia(path).edges.any()
+
+
+def test_metadata_that_json_cannot_hold_is_refused(tmp_path):
+    value = small_graph().to_neuronpedia()
+    value["metadata"]["info"] = {"time": math.inf}
+    with pytest.raises(ArgumentError, match="JSON values"):
+        Graph.from_neuronpedia(value).to_neuronpedia(tmp_path / "graph.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_nan_of_python_writers_is_read_as_null(tmp_path):
+    value = small_graph().to_neuronpedia()
+    value["nodes"][0]["activation"] = value["metadata"]["node_threshold"] = math.nan
+    path = tmp_path / "graph.json"
+    path.write_text(json.dumps(value))
+    graph = Graph.from_neuronpedia(path)
+    assert math.isnan(graph.nodes.activation[0])
+    assert graph.to_neuronpedia(path)["metadata"]["node_threshold"] is None
 
 
 def test_no_id_of_ours_means_two_nodes():
@@ -279,6 +288,11 @@ def test_files_of_another_kind_are_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(GraphFileError, match=r"graph\.json"):
         Graph.from_neuronpedia(path)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(GraphFileError, match="IsADirectory"):
+        Graph.from_neuronpedia(tmp_path)
 
 
 def test_a_missing_file_is_missing(tmp_path):

@@ -171,11 +171,11 @@ def test_a_chat_prompt_begins_with_ignored_positions(random_model):
     assert not effect.activations[:, :4].any()
 
 
-def test_crosscoders_refused(unharmed):
-    crosscoder = random_transcoder("transcoder", "resid_post")
-    crosscoder.kind, crosscoder.writes = "crosscoder", crosscoder.reads
-    with pytest.raises(errors.MismatchError, match="expected a CLT, per-layer transcoders or SAEs, got a crosscoder"):
-        intervene(with_transcoder(unharmed, crosscoder), PROMPT, Ablate((1, 4, 5)))
+def test_a_dictionary_that_writes_where_nothing_can_is_refused(unharmed):
+    other = random_transcoder("transcoder", "mlp_in")
+    other.writes = other.reads
+    with pytest.raises(errors.MismatchError, match="expected one that writes where the model writes, got one that wri"):
+        intervene(with_transcoder(unharmed, other), PROMPT, Ablate((1, 4, 5)))
 
 
 def test_models_that_are_no_numbers(unharmed):
@@ -194,8 +194,10 @@ nodes = (
     | st.builds(Node, st.sampled_from(["feature", "error"]), *[st.integers(0, 9)] * 3)
 )
 numbers = st.floats(-20, 20) | st.sampled_from([1e30, 3e38])
+groups = st.builds(Supernode, st.just("group"), st.lists(places, max_size=3))
 anything = (
-    st.builds(Ablate, nodes)
+    st.builds(Ablate, nodes | groups)
+    | st.builds(Ablate, nodes | groups, st.just("mean"), st.sampled_from([(), ((2, 90, 17, 33), (2, 41))]))
     | st.builds(Steer, nodes, numbers)
     | st.builds(Set, nodes, numbers)
     | st.builds(Patch, nodes, st.just((2, 90, 17, 33)) | st.integers(0, 9))

@@ -1,15 +1,12 @@
 """What an effect tells."""
 
-import sys
 from html import unescape
-from types import SimpleNamespace
 
 import pytest
 import torch
 from random_models import PROMPT
 
 from gemma_circuits import Ablate, Set, errors, intervene
-from gemma_circuits.data.errors import MissingPackageError
 from gemma_circuits.interventions import verbs
 
 IMPOSED = [Set((0, 3, 1), 9.0), Ablate((1, 8, 2))]
@@ -101,23 +98,16 @@ def test_html_is_escaped_and_follows_the_theme(effect):
     assert "<bos>" not in html and "<bos>" in unescape(html)
 
 
-def test_pandas_is_asked_for(effect, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingPackageError, match="to_pandas: expected pandas; pip install pandas"):
-        effect.to_pandas()
-
-
-def test_tables_for_pandas(effect, monkeypatch):
-    frame = lambda data, **rest: (data, rest)  # noqa: E731
-    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=frame))
-    tokens, rest = effect.to_pandas()
-    assert list(rest["index"]) == list(range(96))
-    assert tokens["token"][11] == " Austin"
-    assert tokens["logit"][11] == effect.logits[-1, 11]
-    assert tokens["baseline_probability"][11] == effect.baseline_probabilities[-1, 11]
-    features, rest = effect.to_pandas("features")
-    assert features == effect.changes(None)
-    assert rest["columns"] == ["layer", "position", "feature", "baseline", "changed"]
+def test_tables_for_pandas(effect):
+    tokens = effect.to_pandas()
+    assert list(tokens.index) == list(range(96))
+    assert tokens.token[11] == " Austin"
+    assert tokens.logit[11] == effect.logits[-1, 11]
+    assert tokens.baseline_probability[11] == effect.baseline_probabilities[-1, 11]
+    assert effect.to_pandas(position=3).baseline_logit[11] == effect.baseline_logits[3, 11]
+    features = effect.to_pandas("features")
+    assert list(features.itertuples(index=False, name=None)) == [tuple(row) for row in effect.changes(None)]
+    assert list(features.columns) == ["layer", "position", "feature", "baseline", "changed"]
     with pytest.raises(errors.ArgumentError, match="what: expected 'tokens' or 'features', got 'other'"):
         effect.to_pandas("other")
 

@@ -17,6 +17,8 @@ EXPERIMENTS = {
     "set": (Set((1, slice(2, None), 2), 0), [0.0, 4.0, 9.0]),
     "add": (ADD, [-1.0, 0.5]),
     "ablate": (Ablate, [(0, 3, 1), (1, 8, 2), Node("error", 1, 5), [(2, 8, f) for f in range(24)]]),
+    "unordered": (Ablate, [(2, 3, 4), Node("error", 2, 5), (0, 7, 1), Node("error", 0, 2), (1, 4, 2), (0, 3, 1)]),
+    "layers": (lambda layer: Add(torch.ones(32), layer, 3), [2, 0, 1, 0]),
     "several": (lambda v: [Set((0, 3, 1), v), Steer((1, 4, 5), -v), Add(torch.ones(32), 2, 8, v)], [1.0, 2.0]),
 }
 
@@ -48,6 +50,16 @@ def test_batches_change_nothing(model):
     assert whole.values == tuple(nodes)
 
 
+def test_an_experiment_joins_where_it_begins(model):
+    """Below the first layer that it changes, the last row of the batch stands for it."""
+    sizes, layers = [], model.module.model.layers
+    handles = [layer.register_forward_hook(lambda _, given, out: sizes.append(len(out))) for layer in layers]
+    sweep(model, PROMPT, Ablate, [(2, 3, 1), (1, 3, 1), (0, 3, 1), (2, 4, 1), (2, 5, 1)], progress=False)
+    for handle in handles:
+        handle.remove()
+    assert sizes == [1, 1, 1, 2, 3, 5]  # the prompt as it is, then the experiments
+
+
 def test_circuits_and_layers(model):
     graph = attribute(model, PROMPT, progress=False)
     circuits = [graph.prune(share) for share in (0.5, 0.8, 0.99)]
@@ -68,6 +80,45 @@ def test_shown(model):
     assert text.endswith("...") and len(text.split("\n")) == 25
     assert "<bos>" not in html and "<bos>" in unescape(html)
     assert "Sweep of 1 experiment (" in repr(sweep(model, PROMPT, Ablate, [(0, 3, 1)]))
+
+
+def test_a_table_for_pandas(model):
+    found = sweep(model, PROMPT, Set((0, slice(1, None), 1), 0), [0.0, 300.0, 600.0])
+    before = int(found.baseline_logits.argmax())
+    assert found.leading[0] == before
+    assert set(found.leading) == {before, *found.logits.argmax(-1).tolist()}
+    assert len(set(found.leading)) == len(found.leading) > 1
+    frame = found.to_pandas()
+    assert list(frame.value) == [value for value in found.values for _ in found.leading]
+    assert list(frame.token_id) == 3 * list(found.leading)
+    chosen = found.to_pandas([" Austin", 12])
+    assert list(chosen.token) == 3 * [" Austin", " Dallas"]
+    for at, row in enumerate(chosen.itertuples()):
+        experiment, token = at // 2, (11, 12)[at % 2]
+        assert row.logit == found.logits[experiment, token]
+        assert row.probability == found.logits[experiment].softmax(-1)[token]
+        assert row.baseline_logit == found.baseline_logits[token]
+        assert row.baseline_probability == found.baseline_logits.softmax(-1)[token]
+        assert row.kl_divergence == found.kl_divergence[experiment]
+    with pytest.raises(errors.TargetError):
+        found.to_pandas([" New York"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_interrupted(model, monkeypatch, count):
+    before, calls = model.module(torch.tensor([PROMPT])).logits, iter(range(count))
+
+    def interrupted(*args, **given):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return real(*args, **given)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sweeps, "spliced", interrupted)
+        sweep(model, PROMPT, Steer((0, 3, 1), 1), range(5), batch_size=2)
+    assert torch.equal(model.module(torch.tensor([PROMPT])).logits, before)
+    assert model.lock.acquire(timeout=1)
+    model.lock.release()
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ describe("the sheet", () => {
 
 describe("colours", () => {
   it("are defined where the value is", () => {
-    const values = Float32Array.from(NODES, (_, node) => (node === 3 ? -4 : node > 4 ? Number.NaN : 1));
+    const values = Float32Array.from(NODES, (_, node) => (node === 3 ? -4 : node > 4 ? 9 : 1));
     const { session, sheet } = fake({}, { overlay: { name: "change", values } });
     const of = (colour: "activation" | "influence" | "effect") => scaleOf(session, sheet.rows, colour);
     expect(of("activation").top).toBe(4);
@@ -204,6 +204,7 @@ describe("colours", () => {
     expect(of("influence").top).toBeCloseTo(0.4); // not the token's 0.5
     expect(of("influence").values[5]).toBeCloseTo(0.05);
     expect([of("effect").top, of("effect").signed]).toEqual([4, true]);
+    expect([...of("effect").values.slice(3, 6)]).toEqual([-4, 1, Number.NaN]);
     expect(scaleOf(fake().session, sheet.rows, "effect").top).toBe(0);
   });
 
@@ -246,7 +247,7 @@ describe("geometry", () => {
   });
 
   it("draws only what is in sight", () => {
-    const far = { ...scroll, top: 50 * ROW + 5 };
+    const far = { ...scroll, top: 50 * ROW + 12 };
     expect(visible(layout, scroll)).toEqual([0, Math.ceil((400 - 24) / ROW)]);
     const [first, last] = visible(layout, far);
     expect(first).toBe(50);
@@ -359,10 +360,35 @@ describe("the cursor", () => {
     expect(go(99, 0)).toEqual([5, 0]);
   });
 
+  it("begins where the first key leads", () => {
+    const first = (rows: number, columns: number) => new Actions(fake().sheet).move(rows, columns);
+    expect(first(1, 0)).toEqual({ row: 0, column: 0 });
+    expect(first(0, 1)).toEqual({ row: 0, column: 0 });
+    expect(first(-1, 0)).toEqual({ row: 0, column: 0 });
+    expect(first(99, 0)).toEqual({ row: 5, column: 0 });
+  });
+
+  it("extends the selection from where it was", () => {
+    const { sheet, now } = fake();
+    const actions = new Actions(sheet);
+    const extend = (rows: number, columns: number) => {
+      actions.move(rows, columns, true);
+      actions.selectCursor("extend");
+      return now.selected;
+    };
+    actions.move(1, 0);
+    actions.move(0, 1);
+    expect(extend(1, 0)).toEqual([0, 1]);
+    expect(extend(0, 2)).toEqual([0, 2, 1]);
+    expect(extend(-1, 0)).toEqual([0, 2]);
+    actions.move(1, -2);
+    expect(extend(1, 0)).toEqual([1, 6]);
+  });
+
   it("has nowhere to go where no row is shown", () => {
     const { sheet, rearrange } = fake();
     rearrange("layer>9");
-    expect(new Actions(sheet).move(1, 1)).toEqual({ row: -1, column: 0 });
+    expect(new Actions(sheet).move(1, 1)).toEqual({ row: -1, column: -1 });
   });
 
   it.each([

@@ -3,6 +3,7 @@ import { h } from "../shared/dom";
 import { shortcuts } from "../shared/keys";
 import { type View, widget } from "../shared/widget";
 import { Actions } from "./actions";
+import { legend } from "./legend";
 import { pane } from "./pane";
 import { panel } from "./panel";
 import { paths } from "./paths";
@@ -106,5 +107,6 @@ export default widget("circuit", "Circuit graph", (view: View<{ height: number }
       },
     },
   ]);
+  bar.status.append(legend(plain));
   root.append(bar.element, bar.status, body, below.element, live);
 });

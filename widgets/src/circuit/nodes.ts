@@ -11,6 +11,7 @@ const FEATURE = "#8a8f98";
 export const GROUPS = ["#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#b8a800"];
 const [SMALLEST, LARGEST] = [2.2, 13];
 const SIDES = 5;
+const DIM = 0.2;
 /** Nodes between two stops. */
 const BATCH = 100;
 
@@ -78,21 +79,27 @@ export function* paintNodes(
   let drawn = 0;
   // Those that are dimmed first.
   for (const seen of [1, 2]) {
-    context.globalAlpha = seen === 1 ? 0.18 : 1;
+    context.globalAlpha = 1;
     for (let i = 0; i < scene.node.length; i++) {
       if (sight.seen[i] !== seen) continue;
       const [px, py, r] = [x0 + x[i] * kx, y0 - y[i] * ky, Math.max(SMALLEST, most * scene.size[i])];
       if (px < left - r || py < top - r || px > right + r || py > bottom + r) continue;
       const [node, kind] = [scene.node[i], scene.kind[i]];
       const group = marks.group.get(node);
+      context.beginPath();
+      outline(context, kind, px, py, r);
+      if (seen === 1) {
+        context.globalAlpha = 1;
+        context.fillStyle = theme.paper; // over the edges that meet there
+        context.fill();
+        context.globalAlpha = DIM;
+      }
       if (group !== undefined) context.fillStyle = GROUPS[group % GROUPS.length];
       else if (marks.overlay && kind < 2)
         context.fillStyle = css(diverging(marks.overlay.values[node] / scale, theme.dark));
       else context.fillStyle = fills[kind];
       context.strokeStyle = kind === 1 ? theme.muted : theme.paper;
       context.lineWidth = kind === 1 ? 1.2 : 0.8;
-      context.beginPath();
-      outline(context, kind, px, py, r);
       context.fill();
       context.stroke();
       if (++drawn % BATCH === 0) yield;

@@ -118,6 +118,7 @@ function ends(
   const all = [...session.nodes.kind.keys()].filter((node) => session.kind(node) === kind);
   const name = (node: number) =>
     kind === "token" ? `${show(session.token(node))} (${session.nodes.position[node]})` : session.name(node);
+  const hint = `${label}: set from the selection`;
   let picked: number[] = [];
   const own = h("option", { value: "picked", hidden: true });
   const select = h(
@@ -140,7 +141,7 @@ function ends(
       { class: "gc-line" },
       h("span", { class: "gc-end gc-muted" }, label),
       select,
-      h("button", { type: "button", title: `${label}: set from the selection`, onclick: take }, "selection"),
+      h("button", { type: "button", "aria-label": hint, title: hint, onclick: take }, "selection"),
     ),
     nodes: () => (select.value === "any" ? kind : select.value === "picked" ? picked : [Number(select.value)]),
   };

@@ -1,9 +1,10 @@
 // A list of nodes with numbers beside them, each of which can be clicked.
 import { css, diverging } from "../shared/colour";
 import { h } from "../shared/dom";
+import { number } from "../shared/number";
 import type { Session } from "../shared/session";
 import { FULL } from "./stroke";
-import { number, percent } from "./tip";
+import { percent } from "./tip";
 
 export interface Row {
   node: number;

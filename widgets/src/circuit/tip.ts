@@ -1,9 +1,7 @@
 // What is told of a node while the pointer is over it.
 import { h } from "../shared/dom";
+import { number } from "../shared/number";
 import { type Session, show } from "../shared/session";
-
-export const number = (value: number): string =>
-  value === 0 ? "0" : Math.abs(value) >= 0.001 ? value.toPrecision(3) : value.toExponential(1);
 
 /** Signed, by three digits, or "±0%" below a thousandth of a percent. */
 export const percent = (share: number): string =>

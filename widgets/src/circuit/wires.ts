@@ -1,8 +1,9 @@
 // Edges between the boxes of the subgraph, with their shares where a box is selected.
 import { svg } from "../shared/dom";
+import { number } from "../shared/number";
 import { colour, level, width } from "./stroke";
 import type { Between, Size } from "./subgraph";
-import { number, percent } from "./tip";
+import { percent } from "./tip";
 
 /** The strongest edges, and only those that are at least this share. */
 const SHOWN = 300;

@@ -17,22 +17,23 @@ export function toggleToken(filter: string, position: number): string {
 
 export class Actions {
   /** Where the keyboard is. */
-  cursor: Cell = { row: -1, column: 0 };
+  cursor: Cell = { row: -1, column: -1 };
   #anchor: Cell = { row: -1, column: 0 };
 
   constructor(private readonly sheet: Sheet) {}
 
   /** The cursor so many rows and columns on, past headings; it stays where there is nothing. */
-  move(rows: number, columns: number): Cell {
+  move(rows: number, columns: number, extending = false): Cell {
     const { sheet, cursor } = this;
     const step = Math.sign(rows) || 1;
     const last = sheet.items.length - 1;
     const from = sheet.places[cursor.row] ?? -1;
-    let place = Math.min(Math.max(from < 0 ? 0 : from + rows, 0), last);
+    let place = Math.min(Math.max(from + rows, 0), last);
     while (sheet.items[place] < 0 && place + step >= 0 && place + step <= last) place += step;
     while (sheet.items[place] < 0 && place < last) place++; // the first item is a heading
-    const column = Math.min(Math.max(cursor.column + (from < 0 ? 0 : columns), 0), sheet.columns - 1);
+    const column = Math.min(Math.max(cursor.column + columns, 0), sheet.columns - 1);
     if (sheet.items[place] >= 0) this.cursor = { row: sheet.items[place], column };
+    if (!extending || this.#anchor.row < 0) this.#anchor = this.cursor;
     return this.cursor;
   }
 

@@ -55,7 +55,7 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
     const widest = Math.max(0, ...tokens.map((token) => on.context.measureText(show(token)).width));
     const longest = sheet.longest();
     const header = (model.get("grouped") ? 84 : 104) + (longest && 6.6 * longest);
-    layout = layOut(root.clientWidth, sheet.columns, sheet.items.length, header, Math.ceil(widest));
+    layout = layOut(scroller.clientWidth, sheet.columns, sheet.items.length, header, Math.ceil(widest));
     space.style.width = `${layout.width}px`;
     space.style.height = `${layout.height}px`;
     scroller.style.maxHeight = `${model.get("height")}px`;
@@ -167,7 +167,7 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
     signal,
   );
 
-  scroller.addEventListener("scroll", on.redraw, { signal, passive: true });
+  scroller.addEventListener("scroll", () => hover(-1, -1), { signal, passive: true });
   for (const name of ["focusin", "focusout"] as const) {
     root.addEventListener(
       name,
@@ -193,8 +193,11 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
   follow(["colour"], recolour);
   follow(["height"], resize);
   session.on(["overlay"], recolour);
-  session.on(["selected", "notes"], mark);
-  session.on(["known"], on.redraw);
+  session.on(["selected"], mark);
+  session.on(["notes", "known"], () => {
+    mark();
+    resize(); // labels take room
+  });
   session.on(["drawn"], () => model.get("show") === "circuit" && rearrange());
   onTheme(() => {
     recolour();

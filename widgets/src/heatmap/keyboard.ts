@@ -20,7 +20,7 @@ export function keyboard(root: HTMLElement, sheet: Sheet, actions: Actions, arou
     around.moved();
   };
   const extend = (rows: number, columns: number) => () => {
-    actions.move(rows, columns);
+    actions.move(rows, columns, true);
     actions.selectCursor("extend");
     around.moved();
   };

@@ -2,6 +2,7 @@
 import type { Surface } from "../shared/canvas";
 import { show } from "../shared/session";
 import type { Theme } from "../shared/theme";
+import { elide } from "./elide";
 import { type Layout, ROW, type Scroll, visible, visibleColumns } from "./geometry";
 import { Palette, share } from "./scale";
 import type { Region, Sheet } from "./sheet";
@@ -31,26 +32,6 @@ export class Painter {
     const view = new Frame(this.sheet, on, layout, scroll, theme, seen, this.#palette!, this.#fitted);
     view.paint();
   }
-}
-
-/** The text, cut with an ellipsis to a width; remembered. */
-function elide(context: CanvasRenderingContext2D, text: string, width: number, known: Map<string, string>): string {
-  const key = `${context.font} ${width} ${text}`;
-  const found = known.get(key);
-  if (found !== undefined) return found;
-  let fitted = text.slice(0, 200);
-  if (fitted !== text || context.measureText(fitted).width > width) {
-    let [low, high] = [0, fitted.length];
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (context.measureText(`${fitted.slice(0, middle)}…`).width <= width) low = middle;
-      else high = middle - 1;
-    }
-    fitted = `${fitted.slice(0, low).trimEnd()}…`;
-  }
-  if (known.size > 4000) known.clear();
-  known.set(key, fitted);
-  return fitted;
 }
 
 class Frame {
@@ -127,19 +108,16 @@ class Frame {
       if (!Number.isNaN(value)) {
         context.fillStyle = palette.at(share(value, scale));
         context.fillRect(x, y, width, height);
-      } else {
-        context.strokeStyle = this.theme.line;
-        context.lineWidth = 1;
-        context.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1);
       }
       if (sheet.isError(row)) errors.push(x);
     }
     context.globalAlpha = 1;
-    if (errors.length) this.#hatch(errors, y, width, height);
+    const coloured = scale.colour === "influence";
+    if (errors.length) this.#hatch(errors, y, width, height, coloured ? this.theme.paper : this.theme.line);
   }
 
   /** Slanted lines over errors, so that they are not taken for features. */
-  #hatch(starts: number[], y: number, width: number, height: number): void {
+  #hatch(starts: number[], y: number, width: number, height: number, colour: string): void {
     const { context } = this;
     context.save();
     context.beginPath();
@@ -151,7 +129,7 @@ class Frame {
       context.moveTo(x, y + height);
       context.lineTo(x + height, y);
     }
-    context.strokeStyle = this.theme.paper;
+    context.strokeStyle = colour;
     context.lineWidth = 1.2;
     context.stroke();
     context.restore();
@@ -167,7 +145,7 @@ class Frame {
       if (row < 0) continue;
       for (const node of sheet.nodes(row)) {
         const [x, y] = [this.x(position[node]), this.y(place)];
-        if (sheet.selected.has(node)) this.#frame(x, y, theme.ink, []);
+        if (sheet.selected.has(node)) this.#frame(x, y);
         if (sheet.pinned.has(node)) this.#pin(x + layout.column - 6, y + 6);
       }
     }
@@ -183,21 +161,23 @@ class Frame {
       context.setLineDash([]);
     }
     const place = sheet.places[seen.cursor.row] ?? -1;
-    if (seen.focused && place >= 0) this.#frame(this.x(seen.cursor.column), this.y(place), theme.accent, [3, 2]);
+    if (seen.focused && place >= 0) {
+      context.strokeStyle = theme.accent;
+      context.lineWidth = 2;
+      context.strokeRect(this.x(seen.cursor.column) + 3, this.y(place) + 3.5, layout.column - 7, ROW - 7);
+    }
   }
 
-  #frame(x: number, y: number, colour: string, dash: number[]): void {
+  #frame(x: number, y: number): void {
     const { context, layout, theme } = this;
-    for (const [stroke, width] of [
+    for (const [colour, width] of [
       [theme.paper, 3.5],
-      [colour, 1.6],
+      [theme.ink, 1.6],
     ] as const) {
-      context.strokeStyle = stroke;
+      context.strokeStyle = colour;
       context.lineWidth = width;
-      context.setLineDash(stroke === colour ? dash : []);
       context.strokeRect(x, y + 0.5, layout.column - 1, ROW - 1);
     }
-    context.setLineDash([]);
   }
 
   #pin(x: number, y: number): void {

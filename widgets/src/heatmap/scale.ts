@@ -1,12 +1,13 @@
 // From a node's value to its colour, by the square root: a few nodes carry most, and the others should be seen too.
 import { css, diverging, sequential } from "../shared/colour";
-import type { Session } from "../shared/session";
+import { KINDS, type Session } from "../shared/session";
 import type { Rows } from "./rows";
 
 export const COLOURS = ["activation", "influence", "effect"] as const;
 export type Colour = (typeof COLOURS)[number];
 
 const STEPS = 64;
+const FEATURE = KINDS.indexOf("feature");
 
 export interface Scale {
   colour: Colour;
@@ -18,15 +19,21 @@ export interface Scale {
 }
 
 export function scaleOf(session: Session, rows: Rows, colour: Colour): Scale {
-  const { nodes, overlay } = session;
-  const none = () => new Float32Array(nodes.count).fill(Number.NaN);
-  const values = colour === "effect" ? (overlay?.values ?? none()) : nodes[colour];
+  const { nodes } = session;
+  const values = colour === "effect" ? effects(session) : nodes[colour];
   let top = 0;
   for (const node of rows.nodes) {
     const size = Math.abs(values[node]);
     if (size > top) top = size;
   }
   return { colour, values, top, signed: colour === "effect" };
+}
+
+/** What an intervention did; only features have that. */
+export function effects({ nodes, overlay }: Session): Float32Array {
+  return Float32Array.from(nodes.kind, (kind, node) =>
+    kind === FEATURE && overlay ? overlay.values[node] : Number.NaN,
+  );
 }
 
 /** Where a value lies on the scale: 0 to 1, or -1 to 1. */

@@ -1,5 +1,4 @@
 // The order in which similar rows are together: computed by the kernel, once.
-import { type Bytes, integers } from "../shared/columns";
 import type { Session } from "../shared/session";
 
 const PATIENCE = 60_000;
@@ -8,10 +7,9 @@ const PATIENCE = 60_000;
 export async function similarOrder(session: Session, features: number, signal: AbortSignal): Promise<Int32Array> {
   const late = AbortSignal.timeout(PATIENCE);
   try {
-    const [, buffers] = await session.ask("similarity", null, AbortSignal.any([signal, late]));
-    const order = integers(buffers[0] as Bytes);
+    const [order] = await session.ask<number[]>("similarity", null, AbortSignal.any([signal, late]));
     if (order.length !== features) throw new Error("the kernel has another graph");
-    return order;
+    return Int32Array.from(order);
   } catch (error) {
     throw late.aborted ? new Error("Sorting by similarity needs a running kernel.") : error;
   }

@@ -9,11 +9,11 @@ const quoted = (sheet: Sheet, column: number): string => `“${show(sheet.sessio
 /** Name and number of what is known of a node. */
 function quantities({ session, scale }: Sheet, node: number): [string, string][] {
   const { activation, influence } = session.nodes;
-  const { overlay } = session;
+  const effect = session.overlay && session.kind(node) === "feature" ? session.overlay.values[node] : undefined;
   const found: [string, string][] = [];
   if (!Number.isNaN(activation[node])) found.push(["activation", number(activation[node])]);
   found.push(["influence", number(influence[node])]);
-  if (overlay && !Number.isNaN(overlay.values[node])) found.push(["effect", signed(overlay.values[node])]);
+  if (effect !== undefined) found.push(["effect", signed(effect)]);
   return found.sort((a, b) => Number(b[0] === scale.colour) - Number(a[0] === scale.colour));
 }
 

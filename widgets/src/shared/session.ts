@@ -18,7 +18,7 @@ export interface Nodes {
   probability: Float32Array;
   /** In the whole graph. */
   influence: Float32Array;
-  /** Sum of |weight| into it in the whole graph, by which its edges are divided; never 0. */
+  /** Sum of |weight| into it in the whole graph, by which its edges are divided; 0 for errors and tokens. */
   incoming: Float32Array;
 }
 

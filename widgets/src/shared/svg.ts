@@ -39,38 +39,30 @@ export class SvgPath {
 export const newPath = (context: Pen): Path2D =>
   context instanceof SvgContext ? (new SvgPath() as unknown as Path2D) : new Path2D();
 
-interface Ink {
-  fillStyle: string;
-  strokeStyle: string;
-  lineWidth: number;
-  globalAlpha: number;
-  font: string;
-  textAlign: CanvasTextAlign;
-  textBaseline: CanvasTextBaseline;
-  lineJoin: CanvasLineJoin;
-  dash: number[];
-  transform: string;
-  clip: string;
-}
+/** What `save` keeps; each value until it is set. */
+const INK = {
+  fillStyle: "#000",
+  strokeStyle: "#000",
+  lineWidth: 1,
+  globalAlpha: 1,
+  font: "12px sans-serif",
+  textAlign: "left" as CanvasTextAlign,
+  textBaseline: "alphabetic" as CanvasTextBaseline,
+  lineJoin: "miter" as CanvasLineJoin,
+  dash: [] as number[],
+  transform: "",
+  clipping: "",
+};
+type Ink = typeof INK;
 
 const ANCHORS: Partial<Record<CanvasTextAlign, string>> = { center: "middle", right: "end", end: "end" };
 /** How far below the point the letters' base line lies, in sizes of the font: so all programs place it alike. */
 const DROPS: Partial<Record<CanvasTextBaseline, number>> = { middle: 0.35, top: 0.8, bottom: -0.2 };
 
 /** Stands in for a canvas's context while something draws itself; `element` is what came of it. */
-export class SvgContext implements Ink {
-  fillStyle = "#000";
-  strokeStyle = "#000";
-  lineWidth = 1;
-  globalAlpha = 1;
-  font = "12px sans-serif";
-  textAlign: CanvasTextAlign = "left";
-  textBaseline: CanvasTextBaseline = "alphabetic";
-  lineJoin: CanvasLineJoin = "miter";
-  dash: number[] = [];
-  transform = "";
-  clip = "";
+export class SvgContext {
   readonly element: SVGSVGElement;
+  ink: Ink = { ...INK };
   #path = new SvgPath();
   readonly #saved: Ink[] = [];
   readonly #measure = document.createElement("canvas").getContext("2d");
@@ -78,30 +70,36 @@ export class SvgContext implements Ink {
 
   constructor(width: number, height: number, paper: string) {
     const size = { width: f(width), height: f(height) };
-    this.element = svg("svg", { xmlns: "http://www.w3.org/2000/svg", ...size, viewBox: `0 0 ${size.width} ${size.height}` });
+    this.element = svg("svg", { ...size, viewBox: `0 0 ${size.width} ${size.height}` });
     this.element.append(svg("rect", { ...size, fill: paper }));
+    for (const name of Object.keys(INK) as (keyof Ink)[]) {
+      Object.defineProperty(this, name, {
+        get: () => this.ink[name],
+        set: (value: never) => {
+          this.ink[name] = value;
+        },
+      });
+    }
   }
 
   save(): void {
-    const { fillStyle, strokeStyle, lineWidth, globalAlpha, font, textAlign, textBaseline, lineJoin, dash } = this;
-    const { transform, clip } = this;
-    this.#saved.push({ fillStyle, strokeStyle, lineWidth, globalAlpha, font, textAlign, textBaseline, lineJoin, dash, transform, clip });
+    this.#saved.push({ ...this.ink });
   }
 
   restore(): void {
-    Object.assign(this, this.#saved.pop());
+    this.ink = this.#saved.pop() ?? this.ink;
   }
 
   translate(x: number, y: number): void {
-    this.transform += `translate(${f(x)} ${f(y)})`;
+    this.ink.transform += `translate(${f(x)} ${f(y)})`;
   }
 
   rotate(angle: number): void {
-    this.transform += `rotate(${f((180 * angle) / Math.PI)})`;
+    this.ink.transform += `rotate(${f((180 * angle) / Math.PI)})`;
   }
 
   setLineDash(dash: number[]): void {
-    this.dash = dash;
+    this.ink.dash = dash;
   }
 
   beginPath(): void {
@@ -114,28 +112,29 @@ export class SvgContext implements Ink {
   arc = (x: number, y: number, r: number, from: number, to: number): void => this.#path.arc(x, y, r, from, to);
   closePath = (): void => this.#path.closePath();
 
-  clip_(path: SvgPath): void {
-    const id = `clip${++this.#clips}`;
-    this.element.append(svg("clipPath", { id }, svg("path", { d: path.d, ...(this.transform && { transform: this.transform }) })));
-    this.clip = `url(#${id})`;
+  clip(): void {
+    const id = `gc-clip-${++this.#clips}`;
+    const shape = svg("path", { d: this.#path.d, transform: this.ink.transform || undefined });
+    this.element.append(svg("clipPath", { id }, shape));
+    this.ink.clipping = `url(#${id})`;
   }
 
   #put(element: SVGElement, attributes: Record<string, string | number>): void {
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
-    if (this.globalAlpha < 1) element.setAttribute("opacity", f(this.globalAlpha));
-    if (this.transform) element.setAttribute("transform", this.transform);
-    this.element.append(this.clip ? svg("g", { "clip-path": this.clip }, element) : element);
+    if (this.ink.globalAlpha < 1) element.setAttribute("opacity", f(this.ink.globalAlpha));
+    if (this.ink.transform) element.setAttribute("transform", this.ink.transform);
+    this.element.append(this.ink.clipping ? svg("g", { "clip-path": this.ink.clipping }, element) : element);
   }
 
   #stroked(): Record<string, string | number> {
-    const { strokeStyle, lineWidth, lineJoin, dash } = this;
+    const { strokeStyle, lineWidth, lineJoin, dash } = this.ink;
     const own = { fill: "none", stroke: strokeStyle, "stroke-width": f(lineWidth), "stroke-linejoin": lineJoin };
     return dash.length ? { ...own, "stroke-dasharray": dash.join(" ") } : own;
   }
 
   fill(path?: Path2D): void {
     const { d } = (path as unknown as SvgPath) ?? this.#path;
-    if (d) this.#put(svg("path", { d }), { fill: this.fillStyle });
+    if (d) this.#put(svg("path", { d }), { fill: this.ink.fillStyle });
   }
 
   stroke(path?: Path2D): void {
@@ -144,7 +143,7 @@ export class SvgContext implements Ink {
   }
 
   fillRect(x: number, y: number, width: number, height: number): void {
-    this.#put(svg("rect", { x: f(x), y: f(y), width: f(width), height: f(height) }), { fill: this.fillStyle });
+    this.#put(svg("rect", { x: f(x), y: f(y), width: f(width), height: f(height) }), { fill: this.ink.fillStyle });
   }
 
   strokeRect(x: number, y: number, width: number, height: number): void {
@@ -155,30 +154,30 @@ export class SvgContext implements Ink {
 
   measureText(text: string): { width: number } {
     if (!this.#measure) return { width: 6 * text.length };
-    this.#measure.font = this.font;
+    this.#measure.font = this.ink.font;
     return this.#measure.measureText(text);
   }
 
   #text(text: string, x: number, y: number): SVGTextElement {
-    const [, style, size, family] = /^(.*?)([\d.]+)px (.*)$/.exec(this.font) ?? ["", "", "12", "sans-serif"];
+    const [, style, size, family] = /^(.*?)([\d.]+)px (.*)$/.exec(this.ink.font) ?? ["", "", "12", "sans-serif"];
     const weight = /600|bold/.test(style) ? 600 : 400;
     return svg(
       "text",
       {
         x: f(x),
-        y: f(y + (DROPS[this.textBaseline] ?? 0) * Number(size)),
+        y: f(y + (DROPS[this.ink.textBaseline] ?? 0) * Number(size)),
         "font-family": family,
         "font-size": size,
         ...(weight > 400 && { "font-weight": weight }),
         ...(style.includes("italic") && { "font-style": "italic" }),
-        "text-anchor": ANCHORS[this.textAlign] ?? "start",
+        "text-anchor": ANCHORS[this.ink.textAlign] ?? "start",
       },
       text,
     );
   }
 
   fillText(text: string, x: number, y: number): void {
-    this.#put(this.#text(text, x, y), { fill: this.fillStyle });
+    this.#put(this.#text(text, x, y), { fill: this.ink.fillStyle });
   }
 
   strokeText(text: string, x: number, y: number): void {
@@ -198,4 +197,16 @@ export function download(name: string, text: string, type: string): void {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** What `paint` draws on a canvas of this size, as the text of an SVG file. */
+export function asSvg(
+  width: number,
+  height: number,
+  paper: string,
+  paint: (context: CanvasRenderingContext2D) => void,
+): string {
+  const context = new SvgContext(width, height, paper);
+  paint(context as unknown as CanvasRenderingContext2D);
+  return context.toString();
 }
