@@ -173,10 +173,9 @@ def _batch(collection: Collection, batch: list[Context], numbers: torch.Tensor) 
 
 
 def _check(model: ReplacementModel, settings: Settings, batch_size: int | None, tokens: int | None) -> None:
-    limits: dict[str, int] = {"context": model.context, "window": model.context}
     values: dict[str, int | None] = {**vars(settings), "batch_size": batch_size, "tokens": tokens}
     for name, value in values.items():
-        lowest, highest = 1 + (name == "context"), limits[name] if name in limits else 2**31
+        lowest, highest = 1 + (name == "context"), model.context if name in ("context", "window") else 2**31
         if value is not None and not lowest <= value <= highest:
             raise ArgumentError(name, expected=f"{lowest} to {highest}", got=str(value))
 

@@ -167,10 +167,9 @@ def _said(
     span = f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]} to {layers[-1]}"
     name, reasons = f"{here.strip()} ({span})", [f"{len(rows)} features at position {position}, {here!r}, {span}"]
     if facts.fires is not None and (shared := _shared_tokens(facts.fires[rows], facts.tokens, here)):
-        fires = ", ".join(f"{token!r} ({count} of {len(rows)})" for token, count in shared)
+        fires = ", ".join(f"{word!r} ({count} of {len(rows)})" for word, count in shared)
         reasons.append(f"elsewhere most of them fire together on {fires}")
-        words_here = (token.strip() for token in (here, *(token for token, _ in shared)))
-        name = ", ".join(dict.fromkeys(filter(None, words_here)))
+        name = ", ".join([here.strip(), *(word for word, _ in shared)])
     if model is not None and facts.writes is not None:
         promoted = top_tokens(model, unembed(model, facts.writes[rows].sum(0, keepdim=True))[0], NAMED)
         reasons.append("together they promote " + ", ".join(repr(effect.token) for effect in promoted))
@@ -186,11 +185,12 @@ def _said(
 
 
 def _shared_tokens(fires: np.ndarray, tokens: list[str], here: str) -> list[tuple[str, int]]:
-    """The tokens, other than the graph's own, on which most of these features fire at once, and how many do."""
+    """The words, other than the graph's own, on which most of these features fire at once, and how many do."""
     counts: dict[str, int] = {}
     for token, count in zip(tokens, fires.sum(0).tolist()):
-        if token.strip() != here.strip() and count > len(fires) / 2:
-            counts[token] = max(count, counts.get(token, 0))
+        word = token.strip()
+        if word and word != here.strip() and count > len(fires) / 2:
+            counts[word] = max(count, counts.get(word, 0))
     return sorted(counts.items(), key=lambda item: -item[1])[:NAMED]
 
 

@@ -29,7 +29,7 @@ def profiles(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     table[row, nodes.position] = np.nan_to_num(nodes.activation)
     influence = np.bincount(row, graph.influence.numpy()[nodes.index], len(table))
     length = np.linalg.norm(table, axis=1, keepdims=True)
-    return table / np.where(length > 0, length, 1), influence
+    return table, influence
 
 
 def similar_order(graph: Graph) -> np.ndarray:
@@ -53,7 +53,7 @@ def _order(table: np.ndarray, influence: np.ndarray) -> np.ndarray:
         return rank
     distance = cdist(distinct, distinct[strongest])
     near = distance.argmin(1)
-    return np.lexsort([distance.min(1)[of], rank[near][of]])
+    return np.lexsort([of, distance.min(1)[of], rank[near][of]])
 
 
 def _leaves(points: np.ndarray) -> np.ndarray:

@@ -147,6 +147,13 @@ def test_a_cut_of_everything_leaves_no_path():
     assert "100.0% by 1 node (no fewer do)" in cut._repr_html_()
 
 
+def test_a_node_that_later_ones_make_needless_is_dropped_from_a_cut():
+    edges = torch.tensor([[0, 0, 0, 1.0], [0, 0, 0, 1], [1, 1, 0, 0], [2, 2, 5, 1]])
+    cut = chain(edges=edges, target_pre_activations=edges.sum(1)).paths().cut(0.85)
+    assert [node.index for node in cut.nodes] == [0, 1]  # the third carries most, 0.5, but with it no two suffice
+    assert (cut.share, cut.fewest) == (pytest.approx(0.9), 2)
+
+
 def chain(**parts):
     """Token -> two features of layer 1 (3 : 1) -> one of layer 2 -> logit."""
     targets = (Target("out", 9, 0.5),)

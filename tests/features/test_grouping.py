@@ -142,8 +142,8 @@ def test_co_activation_is_the_correlation_of_firing_over_examples(graph, found, 
         here = graph.tokens[proposal.nodes.position[0]].strip()
         together = {}
         for token, count in zip(tokens, fires.sum(0).astype(int).tolist()):
-            if token.strip() != here:
-                together[token] = max(count, together.get(token, 0))
+            if token.strip() not in ("", here):
+                together[token.strip()] = max(count, together.get(token.strip(), 0))
         (reason,) = [r for r in proposal.reasons if r.startswith("elsewhere")] or [""]
         named = re.findall(r"(['\"].*?['\"]) \((\d+) of", reason)
         assert all(together[eval(token)] == int(count) > len(fires) / 2 for token, count in named)

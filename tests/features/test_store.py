@@ -64,7 +64,7 @@ def test_a_persons_word_outranks_an_imported_label_and_that_a_proposed_one(store
     assert current() is None
     for author, source, text in (
         ("x", "proposed:tokens", "p1"), ("x", "imported:site", "i1"), ("me", "hand", "h1"),
-        ("x", "proposed:tokens", "p2"), ("x", "imported:site", "i2"),
+        ("x", "imported:site", "i2"), ("x", "proposed:tokens", "p2"),
     ):  # fmt: skip
         store.set_label(0, 0, text, author=author, source=source)
     assert current() == "h1"
@@ -74,7 +74,7 @@ def test_a_persons_word_outranks_an_imported_label_and_that_a_proposed_one(store
     assert current() == "p2"
     store.set_label(0, 0, "", author="x", source="proposed:model")
     assert current() is None
-    assert [label.text for label in store.labels(0, 0)] == ["", "", "", "i2", "p2", "h1", "i1", "p1"]
+    assert [label.text for label in store.labels(0, 0)] == ["", "", "", "p2", "i2", "h1", "i1", "p1"]
     store.set_label(0, 0, "h2", author="me", source="hand")
     assert current() == "h2"
 

@@ -199,10 +199,10 @@ def test_the_selection_is_extended_and_brushed(shown):
     shown.page.mouse.move(x + 100, y + shown.numbers()[3] * 1.5)
     shown.page.mouse.up()
     shown.page.keyboard.up("Shift")
-    left, top = -4 / shown.numbers()[2], shown.notebook.kernel(f"place({logit})")
+    left = shown.notebook.kernel(f"place({logit})")[0] - 4 / shown.numbers()[2]
+    inside = f"n.layer >= graph.n_layers - 1 and place(n.index)[0] >= {left}"
     shown.notebook.until(
-        f"sorted(n.index for n in view.selected) == "
-        f"sorted(n.index for n in circuit.nodes if n.layer >= graph.n_layers - 1 and place(n.index)[0] >= {top[0] + left})"
+        f"sorted(n.index for n in view.selected) == sorted(n.index for n in circuit.nodes if {inside})"
     )
     assert shown.notebook.kernel("len(view.selected)") > 1
 

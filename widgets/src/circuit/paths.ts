@@ -87,6 +87,11 @@ export function paths(
     list.replaceChildren(h("p", { class: "gc-muted" }, told), ...lines);
   }
 
+  session.on(["drawn"], () => {
+    asked.abort();
+    list.replaceChildren();
+    route(undefined);
+  });
   return {
     element: h(
       "div",

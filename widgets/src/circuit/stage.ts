@@ -6,12 +6,13 @@ import type { View } from "../shared/widget";
 import { Axes } from "./axes";
 import { Camera } from "./camera";
 import { gestures } from "./gestures";
+import { edgesOfAll, paintBrush, paintEdges, paintRoute } from "./highlight";
 import { Hits } from "./hit";
 import { paintLabels } from "./labels";
 import { type Drawing, Layers } from "./layers";
 import { type Marks, paintFocus, paintMarks, paintNodes, radius, radiusOf } from "./nodes";
-import { edgesOf, look, makeScene, type Scene, type Sight } from "./scene";
-import { bend, range, strokes } from "./stroke";
+import { look, makeScene, type Scene, type Sight } from "./scene";
+import { range, strokes } from "./stroke";
 import { facts, spoken, Tip } from "./tip";
 import { step, type Way } from "./walk";
 
@@ -28,8 +29,6 @@ export interface Wishes {
   say(text: string): void;
 }
 
-/** Edges of one node that are drawn when it is looked at: its strongest. */
-const OF_ONE = 1500;
 /** Milliseconds without a move after which pictures are drawn anew. */
 const REST = 120;
 /** Up to this many nodes are drawn in every frame. */
@@ -292,10 +291,10 @@ export class Stage {
     const [alone, marks] = [lit.length > 0 || this.#route !== undefined, this.#marked()];
     if (!this.#layers.paint(context, camera, 0, alone ? (theme.dark ? 0.32 : 0.22) : 1)) {
       const { length } = scene.source;
-      this.#strokes(range(Math.max(sight.from, length - STAND_IN), length), theme.dark);
+      paintEdges(context, scene, sight, camera, theme, range(Math.max(sight.from, length - STAND_IN), length));
     }
-    if (lit.length && !this.#route) this.#paintEdges(lit, theme.dark);
-    if (this.#route) this.#paintRoute(this.#route, theme.accent);
+    if (this.#route) paintRoute(context, scene, camera, theme, this.#route);
+    else if (lit.length) paintEdges(context, scene, sight, camera, theme, edgesOfAll(scene, sight, lit));
     if (!this.#many || !this.#layers.paint(context, camera, 1)) {
       for (const _ of paintNodes(context, scene, sight, camera.fixed, theme, marks));
     }
@@ -305,48 +304,6 @@ export class Stage {
     if (at >= 0) paintFocus(context, scene, camera, theme, at);
     this.#axes.paintLogits(context, scene, camera, theme, radius(camera));
     this.#axes.paint(context, scene, camera, theme, this.#column);
-    if (this.#brush) {
-      const [x1, y1, x2, y2] = this.#brush;
-      context.fillStyle = theme.accent;
-      context.strokeStyle = theme.accent;
-      context.globalAlpha = 0.15;
-      context.fillRect(x1, y1, x2 - x1, y2 - y1);
-      context.globalAlpha = 1;
-      context.lineWidth = 1;
-      context.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    }
-  }
-
-  #paintEdges(places: number[], dark: boolean): void {
-    const edges = new Set<number>();
-    for (const place of places) {
-      let left = OF_ONE;
-      for (const edge of edgesOf(this.scene, place)) {
-        if (edge < this.sight.from || !left--) break;
-        edges.add(edge);
-      }
-    }
-    const rising = [...edges].sort((a, b) => a - b);
-    this.#strokes(rising, dark);
-  }
-
-  #strokes(edges: Iterable<number>, dark: boolean): void {
-    const { scene, sight, camera } = this;
-    for (const _ of strokes(this.#surface.context, scene, sight, camera.fixed, dark, edges, scene.source.length));
-  }
-
-  #paintRoute(nodes: number[], ink: string): void {
-    const { context } = this.#surface;
-    context.strokeStyle = ink;
-    context.lineWidth = 3;
-    context.lineJoin = "round";
-    context.beginPath();
-    nodes
-      .map((node) => this.scene.place[node])
-      .filter((place) => place >= 0)
-      .forEach((place, i, places) => {
-        if (i) bend(context, ...this.#at(places[i - 1]), ...this.#at(place));
-      });
-    context.stroke();
+    if (this.#brush) paintBrush(context, theme, this.#brush);
   }
 }
