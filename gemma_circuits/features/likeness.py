@@ -61,7 +61,7 @@ def known(graph: Graph, nodes: Nodes, model: ReplacementModel | None, store: Sto
     if model is not None and store is not None:
         store.check(model)
     edges, wiring = graph.edges, graph.wiring
-    whole = torch.linalg.vector_norm(edges, ord=1, dim=1)
+    whole = graph.incoming
     share = wiring.on_targets(graph.influence) / whole.where(whole > 0, torch.inf)
     fires, tokens = _firing(model, nodes, store, progress) if model is not None and store is not None else (None, [])
     mine, theirs = dict(graph.annotations.notes.labels), store.labelled() if store is not None else {}

@@ -39,7 +39,7 @@ def table(graph: Graph, incoming: torch.Tensor) -> dict[str, bytes]:
 
 def shares(graph: Graph) -> torch.Tensor:
     """(nodes,) float32: the sum of |weight| into a node in the whole graph, by which its edges are divided; never 0."""
-    total = graph.edges.abs().sum(1)
+    total = graph.incoming
     return graph.on_nodes(torch.where(total > 0, total, torch.ones(())))
 
 

@@ -29,7 +29,7 @@ def profiles(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     table[row, nodes.position] = np.nan_to_num(nodes.activation)
     influence = np.bincount(row, graph.influence.numpy()[nodes.index], len(table))
     length = np.linalg.norm(table, axis=1, keepdims=True)
-    return table, influence
+    return table / np.where(length > 0, length, 1), influence
 
 
 def similar_order(graph: Graph) -> np.ndarray:

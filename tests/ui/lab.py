@@ -48,7 +48,8 @@ class Lab:
         (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": "JupyterLab Light"}))
         own = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR", "LAB_SETTINGS_DIR", "LAB_WORKSPACES_DIR")
         folders = {f"JUPYTER{'' if name.startswith('LAB') else '_'}{name}": name for name in own}
-        folders = {key: str(folder / key) for key in folders} | {"IPYTHONDIR": str(folder / "ipython")}
+        folders |= {name: name for name in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "IPYTHONDIR")}
+        folders = {key: str(folder / key) for key in folders}
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -137,6 +138,27 @@ class Notebook:
             code,
         )
         assert status["status"] == "ok", status
+
+    def restart(self) -> None:
+        """A fresh kernel."""
+        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.wait_for_kernel()
+
+    def kill(self) -> None:
+        """The kernel dies at once; the server starts another."""
+        self.page.evaluate(
+            """() => {
+                const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                window.gcSeen = [];
+                kernel.statusChanged.connect((_, status) => window.gcSeen.push(status));
+                kernel.requestExecute({code: "import os; os.kill(os.getpid(), 9)"});
+            }"""
+        )
+        self.page.wait_for_function("window.gcSeen.some((s) => s.includes('restarting'))", timeout=60 * SECONDS)
+        self.wait_for_kernel()
+        dialog = self.page.locator(".jp-Dialog button.jp-mod-accept")
+        if dialog.count():  # that the kernel died
+            dialog.first.click()
 
     def until(self, expression: str, seconds: float = 10) -> None:
         """Wait until a Python expression in the kernel is true; a click's message may not have landed yet."""

@@ -67,6 +67,9 @@ def test_an_effect_is_the_activation_minus_that_before_at_each_node(model, trace
     np.testing.assert_allclose(values(heatmap)[features], wanted, atol=1e-6)
     assert (values(heatmap)[~features] == 0).all()
     assert (np.abs(wanted) > 1e-3).any()
+    heatmap.session.overlay = {"name": "another", "values": bytes(4 * len(nodes))}
+    assert heatmap.colour == "effect" and heatmap.effect is None
+    heatmap.effect = effect
     heatmap.effect = None
     assert (heatmap.session.overlay, heatmap.colour, heatmap.effect) == ({}, "influence", None)
 
@@ -135,15 +138,22 @@ def test_equal_rows_are_neighbours(monkeypatch, rows, distinct, clustered):
 
 def test_rows_on_a_line_come_in_its_order():
     along = np.random.default_rng(2).permutation(30)
-    order = similarity._order(np.stack([along, np.zeros(30)], 1).astype(float), np.ones(30))
+    order = similarity._order(np.stack([along, np.zeros(30)], 1).astype(float), np.random.default_rng(3).random(30))
     assert abs(np.diff(along[order])).tolist() == [1] * 29
 
 
 def test_rows_beyond_the_clustered_stand_with_the_most_similar(monkeypatch):
     monkeypatch.setattr(similarity, "CLUSTERED", 2)
-    table = np.array([[0.1, 0], [5, 5.2], [0, 0], [5, 5], [0.3, 0], [5, 5.4]])
+    table = np.array([[0.1, 0], [5, 5.2], [0, 0], [5, 5], [-0.3, 0], [5, 4.6]])
     order = similarity._order(table, np.array([0, 0, 1, 1, 0, 0.0])).tolist()
     assert order in ([2, 0, 4, 3, 1, 5], [3, 1, 5, 2, 0, 4])
+
+
+def test_equal_rows_are_neighbours_where_others_are_as_near(monkeypatch):
+    monkeypatch.setattr(similarity, "CLUSTERED", 1)
+    table = np.array([[1.0, 0], [-1, 0], [1, 0], [0, 0], [-1, 0]])
+    order = similarity._order(table, np.array([0, 0, 0, 1, 0.0])).tolist()
+    assert order in ([3, 1, 4, 0, 2], [3, 0, 2, 1, 4])
 
 
 def test_there_may_be_no_rows(traced):

@@ -78,8 +78,8 @@ test("the nearest node within reach is hit, as by looking at all of them", () =>
   const hits = new Hits(x, y);
   let found = 0;
   for (let n = 0; n < 500; n++) {
-    const [px, py, kx, ky, reach] = [82 * random() - 1, 13 * random() - 2, 3 + 30 * random(), 8 + 40 * random(), 12];
-    const allowed = (i: number) => i % 3 !== 0;
+    const [px, py, kx, ky, reach] = [82 * random() - 1, 13 * random() - 2, 3 + 30 * random(), 3 + 30 * random(), 12];
+    const allowed = (i: number) => i % (n % 2 ? 3 : 40) === 1;
     let [best, least] = [-1, reach * reach];
     for (let i = 0; i < count; i++) {
       const distance = ((x[i] - px) * kx) ** 2 + ((y[i] - py) * ky) ** 2;
@@ -338,10 +338,12 @@ test("labels do not overlap", () => {
   expect(room.free(box(10, 23))).toBe(true);
   expect(room.free(box(59, 10))).toBe(false);
   expect(room.free(box(61, 10))).toBe(true);
+  expect(room.free(box(10, -3))).toBe(true);
 });
 
 test("stronger shares have a higher step, whatever their sign", () => {
   const steps = [0.001, -0.01, 0.05, -0.1, 0.2, -0.3, 0.9].map(level);
   expect(steps).toEqual([...steps].sort((a, b) => a - b));
   expect([steps[0], steps[6]]).toEqual([1, 10]);
+  expect(level(-0.2)).toBe(level(0.2));
 });

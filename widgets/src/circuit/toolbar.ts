@@ -92,7 +92,7 @@ function threshold(
   label: string,
   title: string,
 ): HTMLElement {
-  const attributes = { min: 0, max: 1, step: STEP, "aria-label": `${title}, 0 to 1` };
+  const attributes = { min: 0, max: 1, step: STEP, "aria-label": `${title}, 0 to 1`, disabled: !session.live };
   const slider = h("input", { ...attributes, type: "range" });
   const number = h("input", { ...attributes, type: "number", class: "gc-short" });
   const show = () => {
