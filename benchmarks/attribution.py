@@ -6,7 +6,12 @@ interpreter of its own (`pip install torch==2.13.0`, then `circuit-tracer==0.5.0
 and prints ratios and how far the two graphs are apart. Its token edges are first multiplied by sqrt(d): its nnsight
 back end leaves the embedding scale out.
 
-    python benchmarks/attribution.py --shape 270m --tokens 16 --features 4000 --peer PYTHON
+    python benchmarks/attribution.py --shape 270m --tokens 16 --features 4000 --peer PYTHON --json results.json
+    python benchmarks/attribution.py --growth --plot growth.svg      (under 2 minutes: --quick)
+    python benchmarks/attribution.py --table results.json --readme README.md
+
+`--json` adds the run to a file of results; `--table` prints these as a Markdown table, and with `--readme` puts it
+between two markers of that file. `--growth` varies one of tokens, layers and rows at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ SHAPES = {
     "270m": {"layers": 18, "d": 640, "ffn": 2048, "features": 14560},
     "1b": {"layers": 26, "d": 1152, "ffn": 6912, "features": 10080},
 }
-HEADS, HEAD_DIM, VOCABULARY, THRESHOLD = 4, 256, 32000, 2.75
+HEADS, HEAD_DIM, VOCABULARY, THRESHOLD, WINDOW = 4, 256, 32000, 2.75, 512
 PEER_ENVIRONMENT = {  # under which the peer is fastest
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
@@ -42,11 +47,35 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=4000, help="rows (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="keep the weights here (7 or 17 GB); default: a temporary folder")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has circuit-tracer")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="add the run to the results in this file")
+    parser.add_argument("--growth", action="store_true", help="how time and memory grow with tokens, layers and rows")
+    parser.add_argument("--quick", action="store_true", help="of --growth: small sizes")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="of --growth: .svg, .pdf, .png or .html")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="print the results in this file as Markdown")
+    parser.add_argument("--readme", type=Path, metavar="FILE", help="of --table: put it between this file's markers")
     parser.add_argument("--run", choices=("ours", "peer"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run:
         print(json.dumps({"ours": run_ours, "peer": run_peer}[args.run](args)))
-        return
+    elif args.table:
+        from results import markdown, put
+
+        table = markdown(json.loads(args.table.read_text()))
+        print(table)
+        if args.readme:
+            args.readme.write_text(put(table, args.readme.read_text()))
+    elif args.growth:
+        from growth import measure_growth
+
+        measure_growth(args)
+    else:
+        compare(args)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """One size, ours and the peer."""
+    from results import add
+
     with tempfile.TemporaryDirectory() as temporary:
         args.folder = args.folder or Path(temporary)
         make_weights(args.folder, **SHAPES[args.shape])
@@ -57,12 +86,17 @@ def main() -> None:
         print(
             f"  {ours['flop'] / ours['seconds'] / 1e9:.0f} GFLOP/s, {share:.0%} of a matrix product's {limit / 1e9:.0f}"
         )
+        result = {"shape": args.shape, "tokens": args.tokens, "rows": args.features, "share": share, "ours": ours}
         if args.peer:
             peer = child(args.peer, args, "peer", PEER_ENVIRONMENT)
             report("circuit-tracer", peer, args)
             slower, larger = (peer[figure] / ours[figure] for figure in ("seconds", "peak"))
             print(f"  {slower:.1f} times the time, {larger:.1f} times the memory")
-            print(f"  largest deviation between the graphs: {deviation(args.folder):.1e} of the largest edge")
+            apart = deviation(args.folder)
+            print(f"  largest deviation between the graphs: {apart:.1e} of the largest edge")
+            result |= {"peer": peer, "deviation": apart}
+        if args.json:
+            add(result, args.json)
 
 
 def child(python: str, args: argparse.Namespace, run: str, environment: dict[str, str]) -> dict:
@@ -116,7 +150,7 @@ def make_model(folder: Path, *, layers: int, d: int, ffn: int) -> None:
     config = Gemma3TextConfig(
         vocab_size=VOCABULARY, hidden_size=d, intermediate_size=ffn, num_hidden_layers=layers,
         num_attention_heads=HEADS, num_key_value_heads=1, head_dim=HEAD_DIM, query_pre_attn_scalar=HEAD_DIM,
-        max_position_embeddings=8192,
+        max_position_embeddings=8192, sliding_window=WINDOW,
         bos_token_id=2,
     )  # fmt: skip
     model = Gemma3ForCausalLM(config)
@@ -154,7 +188,8 @@ def run_ours(args: argparse.Namespace) -> dict:
     seconds, size = time.perf_counter() - start, peak()
     features = graph.nodes.where(kind="feature")
     places = torch.stack([torch.tensor(getattr(features, key)) for key in ("layer", "position", "feature")], 1)
-    torch.save({"places": places, "adjacency": graph.adjacency}, args.folder / "ours.pt")
+    if args.tokens <= 256:  # the square of longer ones does not fit, nor could the peer make it
+        torch.save({"places": places, "adjacency": graph.adjacency}, args.folder / "ours.pt")
     active = graph.metadata["active_features"]
     return {"seconds": seconds, "peak": size, "active": active, "flop": work(places, active, args)}
 
@@ -164,10 +199,13 @@ def work(places: torch.Tensor, active: int, args: argparse.Namespace) -> float:
     shape = SHAPES[args.shape]
     layer, span = places[:, 0].double(), places[:, 1].double() + 1
     linear = 2 * shape["d"] * HEAD_DIM * (HEADS + 1)  # output and value projections at one position
-    attention = 2 * HEADS * HEAD_DIM * (span + 1) / 2
+    windows = [span.clamp(max=WINDOW) if (index + 1) % 6 else span for index in range(shape["layers"])]
+    mixed = torch.stack([span * (seen + 1) - seen * (seen + 1) / 2 for seen in windows])  # pairs of positions
+    below = torch.arange(len(windows))[:, None] < layer + (layer < len(windows))  # its own layer's attention too
+    attention = 2 * HEADS * HEAD_DIM * (mixed * below).sum(0)
     fires = active / shape["layers"] / (args.tokens - 1)
     decoders = 2 * shape["d"] * fires * layer * (layer + 1) / 2  # rows met at one position
-    return float((span * (layer * (linear + attention) + decoders)).sum())
+    return float((span * (layer * linear + decoders) + attention).sum())
 
 
 def run_peer(args: argparse.Namespace) -> dict:

@@ -25,7 +25,8 @@ export default widget("circuit", "Circuit graph", (view: View<{ height: number }
     },
     help: () => keys.help(),
   });
-  const stage: Stage = new Stage(view as unknown as View<object>, {
+  const plain = view as unknown as View<object>;
+  const stage: Stage = new Stage(plain, {
     matches: () => bar.filter.filter().matches,
     errors: bar.errors,
     leastShare: bar.leastShare,
@@ -40,7 +41,6 @@ export default widget("circuit", "Circuit graph", (view: View<{ height: number }
     say,
   });
   const show = (node: number) => stage.look(stage.scene.place[node]);
-  const plain = view as unknown as View<object>;
   const below = pane(plain, actions, () => stage.scene, show);
   const node = panel(plain, actions, () => stage.scene, show);
   const find = paths(plain, actions, (nodes) => stage.route(nodes));

@@ -75,14 +75,12 @@ export function pane(view: View<object>, actions: Actions, scene: () => Scene, s
     return own !== undefined;
   }
 
-  /** The edges among the nodes: what is drawn at once, all of them when the kernel answers. */
+  /** The edges among the nodes: all of them from the kernel, or those drawn where there is none. */
   async function wire(): Promise<void> {
     const nodes = list.flatMap((box) => box.nodes);
     const key = nodes.join();
     if (key === known) return;
     known = key;
-    const { source, target, weight } = session.drawn;
-    edges = { source, target, weight };
     asked.abort();
     asked = new AbortController();
     const own = asked.signal;
@@ -95,6 +93,7 @@ export function pane(view: View<object>, actions: Actions, scene: () => Scene, s
       note.textContent = "";
     } catch {
       if (own.aborted || signal.aborted) return;
+      edges = session.drawn;
       note.textContent = "Drawn edges only: the others need a running kernel.";
     }
     paint();
