@@ -6,6 +6,7 @@ from .circuit import CircuitGraph
 from .experiments import Change, Experiment
 from .heatmap import TokenFeatureHeatmap
 from .interventions import Interventions
+from .laboratory import Laboratory
 from .session import Session
 from .workbench import Workbench, recover, show
 from .workbench import open_view as open
@@ -16,6 +17,7 @@ __all__ = [
     "Experiment",
     "FeatureCard",
     "Interventions",
+    "Laboratory",
     "Session",
     "TokenFeatureHeatmap",
     "Workbench",

@@ -99,9 +99,9 @@ class Autosave:
         self._lock = threading.Lock()
 
     @property
-    def earlier(self) -> Path | None:
-        """The newest copy of a view of this graph that another kernel left."""
-        return next((copy for copy in _copies(self.folder.parent, self._key) if copy != self.folder), None)
+    def earlier(self) -> list[Path]:
+        """Copies of views of this graph that other kernels left, newest first."""
+        return [copy for copy in _copies(self.folder.parent, self._key) if copy != self.folder]
 
     def touch(self, *_: Any) -> None:
         """Something changed: write soon."""

@@ -16,6 +16,7 @@ from ..data.errors import ArgumentError, GemmaCircuitsError
 from ..models import ReplacementModel, traced_on
 from .drawn import drawn, shares, table
 from .history import History
+from .laboratory import Laboratory
 
 Answer = Callable[[Any], "tuple[Any, list[Any]]"]
 """From a message to an answer as JSON and its buffers."""
@@ -93,6 +94,7 @@ class Session(anywidget.AnyWidget):
         self._history: History[State] = History()
         self._answers: dict[str, Answer] = {}
         super().__init__()
+        self.laboratory = Laboratory(self)
         with self.hold_sync():
             self.set_trait("meta", _meta(self.graph))
             self.set_trait("nodes", table(self.graph, self.incoming))
@@ -162,6 +164,7 @@ class Session(anywidget.AnyWidget):
     def close(self) -> None:
         """End it with its views; the graph and its annotations stay."""
         self._forget()
+        self.laboratory.cancel()
         _sessions.pop(self.shown, None)
         super().close()
 

@@ -19,6 +19,7 @@ from .circuit import CircuitGraph
 from .export import to_html
 from .heatmap import TokenFeatureHeatmap
 from .interventions import Interventions
+from .laboratory import Laboratory
 from .widget import Widget
 
 
@@ -53,13 +54,18 @@ class Workbench(Widget):
         self.card = FeatureCard(shown, model=model, store=store)
         self.interventions = Interventions(shown, model=model)
         self.set_trait("parts", {name: f"anywidget:{pane.model_id}" for name, pane in self.panes.items()})
-        traitlets.link((self.interventions, "history"), (self, "history"))
+        traitlets.link((self.laboratory, "history"), (self, "history"))
         self._autosave = saving.Autosave(self)
         self._find_earlier()
         self.session.observe(self._autosave.touch, ["notes", "node_threshold", "edge_threshold", "filter", "selected"])
         self.observe(self._autosave.touch, ["history", "layout_of_panes"])
         self.session.answer("recover", lambda _: (self.recover(), []))
         self.session.answer("discard", lambda _: (self.discard(), []))
+
+    @property
+    def laboratory(self) -> Laboratory:
+        """Where experiments are made; all views of the graph share it."""
+        return self.session.laboratory
 
     @property
     def panes(self) -> dict[str, Widget]:
@@ -87,12 +93,15 @@ class Workbench(Widget):
             ArgumentError: there is none.
             GraphFileError: it cannot be read.
         """
-        saving.restore(self, saving.read(self._earlier())[1])
+        if not self._autosave.earlier:
+            raise ArgumentError("recover", expected="unsaved work on this graph", got="none")
+        saving.restore(self, saving.read(self._autosave.earlier[0])[1])
         self.discard()
 
     def discard(self) -> None:
         """Forget the unsaved work on this graph that an earlier kernel left."""
-        shutil.rmtree(self._earlier(), ignore_errors=True)
+        for copy in self._autosave.earlier:
+            shutil.rmtree(copy, ignore_errors=True)
         self._find_earlier()
 
     def close(self) -> None:
@@ -102,14 +111,9 @@ class Workbench(Widget):
             pane.close()
         super().close()
 
-    def _earlier(self) -> Path:
-        if self._autosave.earlier is None:
-            raise ArgumentError("recover", expected="unsaved work on this graph", got="none")
-        return self._autosave.earlier
-
     def _find_earlier(self) -> None:
         found = self._autosave.earlier
-        when = (found / "view.json").stat().st_mtime if found else 0
+        when = (found[0] / "view.json").stat().st_mtime if found else 0
         self.set_trait("recoverable", datetime.fromtimestamp(when, UTC).isoformat() if found else "")
 
 

@@ -110,8 +110,16 @@ class Notebook:
         self.page.wait_for_function(f"{session}?.kernel?.status === 'idle'", timeout=90 * SECONDS)
 
     def run(self) -> None:
-        """Run all cells."""
-        self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        """Run all cells; none may fail."""
+        self.page.evaluate("() => { jupyterapp.commands.execute('notebook:run-all-cells') }")
+        self.page.wait_for_timeout(300)
+        waiting = self.page.locator(".jp-InputPrompt", has_text="[*]")
+        end = time.monotonic() + 180
+        while waiting.count() and time.monotonic() < end:
+            self.page.wait_for_timeout(100)
+        error = self.page.locator(".jp-OutputArea-output.jp-mod-error, .jp-RenderedText[data-mime-type*='error']")
+        assert not error.count(), error.first.text_content()
+        assert not waiting.count(), "a cell runs for ever"
 
     def kernel(self, expression: str) -> Any:
         """The value of a Python expression in the kernel, through JSON."""

@@ -39,50 +39,50 @@ def test_an_experiment_joins_the_history_and_lies_over_the_graph(panel, graph):
     panel.session.reply(
         "try", {"changes": [{"kind": "ablate", "nodes": [n.index for n in nodes]}], "mode": "open", "new_tokens": 0}
     )
-    assert panel.wait(30)
+    assert panel.laboratory.wait(30)
     (experiment,) = panel.history
     assert panel.current == 0 and panel.failure == "" and panel.running == {}
     assert panel.session.selected == nodes
     overlay = np.frombuffer(panel.session.overlay["values"], np.float32)
     np.testing.assert_array_equal(overlay, experiment.outcome.changes)
     assert panel.experiments[0]["outcome"]["after"][0][0] == experiment.outcome.after[0][0]
-    panel.restore(-1)
+    panel.laboratory.restore(-1)
     assert panel.session.overlay == {} and panel.current == -1
     with pytest.raises(ArgumentError, match="0 to 0"):
-        panel.restore(1)
+        panel.laboratory.restore(1)
 
 
 def test_cancelling_leaves_model_and_history_as_they_were(panel, model, graph):
     before = gmc.intervene(model, PROMPT, gmc.Ablate((5, 8, 0))).baseline_logits
     nodes = tuple(graph.nodes.where(kind="feature")[:20])
-    panel.attempt([Change("ablate", nodes)], "open", 400)
-    panel.cancel()
-    assert panel.wait(30) and panel.history == () and panel.running == {} and panel.failure == ""
+    panel.laboratory.attempt([Change("ablate", nodes)], "open", 400)
+    panel.laboratory.cancel()
+    assert panel.laboratory.wait(30) and panel.history == () and panel.running == {} and panel.failure == ""
     assert (gmc.intervene(model, PROMPT, gmc.Ablate((5, 8, 0))).baseline_logits == before).all()
 
 
 def test_a_new_experiment_stops_the_one_before(panel, graph):
     node = graph.nodes.where(kind="feature")[0]
-    panel.attempt([Change("ablate", (node,))], "open", 400)
-    panel.attempt([Change("steer", (node,), value=2.0)])
-    assert panel.wait(30)
+    panel.laboratory.attempt([Change("ablate", (node,))], "open", 400)
+    panel.laboratory.attempt([Change("steer", (node,), value=2.0)])
+    assert panel.laboratory.wait(30)
     assert [experiment.changes[0].kind for experiment in panel.history] == ["steer"]
 
 
 def test_what_goes_wrong_is_told(panel, graph):
     node = graph.nodes.where(kind="feature")[0]
-    panel.attempt([Change("patch", (node,), prompt="")])
-    assert panel.wait(30)
+    panel.laboratory.attempt([Change("patch", (node,), prompt="")])
+    assert panel.laboratory.wait(30)
     assert panel.failure and panel.history == ()
     with pytest.raises(ArgumentError, match="at least one"):
-        panel.attempt([])
+        panel.laboratory.attempt([])
 
 
 def test_without_the_model_it_says_so(graph):
     panel = gmc.Interventions(graph)
     panel.session.model = None
     with pytest.raises(ArgumentError, match="open it with"):
-        panel.attempt([Change("ablate", (graph.nodes[0],))])
+        panel.laboratory.attempt([Change("ablate", (graph.nodes[0],))])
     panel.close()
     panel.session.close()
 

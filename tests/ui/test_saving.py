@@ -40,8 +40,8 @@ def worked_on(graph, model):
     view.session.filter = "layer>1"
     view.selected = [7]
     view.layout_of_panes = {"across": 0.4, "beside": "interventions"}
-    view.interventions.attempt([Change("ablate", (graph.nodes[4],), name="Texas")], "open", 1)
-    assert view.interventions.wait(30)
+    view.laboratory.attempt([Change("ablate", (graph.nodes[4],), name="Texas")], "open", 1)
+    assert view.laboratory.wait(30)
     return view
 
 
@@ -67,8 +67,8 @@ def test_a_file_brings_everything_back(traced, model, folder, shown):
 def worked_on_circuit(circuit, model):
     view = gmc.show(circuit, model=model)
     circuit.graph.group("Texas", [4, 5])
-    view.interventions.attempt([Change("ablate", (circuit.graph.nodes[4],))])
-    assert view.interventions.wait(30)
+    view.laboratory.attempt([Change("ablate", (circuit.graph.nodes[4],))])
+    assert view.laboratory.wait(30)
     return view
 
 

@@ -2,10 +2,9 @@
 import { css, sequential } from "../shared/colour";
 import { h, svg } from "../shared/dom";
 import { number } from "../shared/number";
+import { visible } from "../shared/session";
 import type { Theme } from "../shared/theme";
 import type { Example, Ranked } from "./content";
-
-const visible = (token: string): string => token.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
 
 /** A title over some content; nothing where there is none. */
 export function section(title: string, note: string, ...content: (Node | null)[]): HTMLElement {

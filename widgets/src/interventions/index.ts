@@ -126,7 +126,7 @@ function mount({ model, session, root, signal }: View<Traits>): void {
             "button",
             {
               type: "button",
-              "aria-pressed": i === current,
+              "aria-pressed": String(i === current),
               onclick: () => void ask("restore", i === current ? -1 : i),
             },
             h("span", {}, experiment.title),

@@ -1,7 +1,7 @@
 // What came of an experiment: tokens before and after, and each node's effect as predicted and as measured.
 import { h } from "../shared/dom";
 import { number } from "../shared/number";
-import { type Session, show } from "../shared/session";
+import { type Session, show, visible } from "../shared/session";
 import type { Experiment, NodeEffect, TokenShare } from "./records";
 
 const percent = (share: number): string => `${(100 * share).toFixed(share < 0.0995 ? 2 : 1)}%`;
@@ -14,7 +14,7 @@ function tokens(title: string, list: TokenShare[], first: string): HTMLElement {
     return h(
       "tr",
       { class: token === first && "gc-first" },
-      h("th", { scope: "row", title: JSON.stringify(token) }, show(token)),
+      h("th", { scope: "row", title: JSON.stringify(token) }, visible(token)),
       h("td", {}, bar),
       h("td", {}, percent(share)),
     );

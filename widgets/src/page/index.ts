@@ -18,7 +18,10 @@ interface Page {
 const page = JSON.parse(document.getElementById("state")!.textContent!) as Page;
 const models = new Map<string, PageModel>();
 for (const [id, traits] of Object.entries(page.models)) {
-  models.set(id, new PageModel({ ...(revive(traits) as object), live: false }, id === page.session ? page.answers : {}));
+  models.set(
+    id,
+    new PageModel({ ...(revive(traits) as object), live: false }, id === page.session ? page.answers : {}),
+  );
 }
 const view = models.get(page.view)!;
 const parts = { heatmap, graph: circuit, card, interventions } as unknown as Record<string, Module>;

@@ -255,6 +255,9 @@ export class Session {
   }
 }
 
+/** A token as it is listed: its spaces kept, other white space made visible. */
+export const visible = (token: string): string => token.replace(/\n/g, "⏎").replace(/\t/g, "⇥");
+
 /** A token as it is shown: without the space before a word, other white space made visible. */
 export const show = (token: string): string =>
   token
