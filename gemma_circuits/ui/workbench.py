@@ -86,6 +86,10 @@ class Workbench(Widget):
         """Write the view as one page that needs neither a kernel nor a network; see `export.to_html`."""
         return to_html(self, path)
 
+    def to_svg(self, path: str | PathLike[str]) -> Path:
+        """Write exactly what the page shows of the circuit graph; see `CircuitGraph.to_svg`."""
+        return self.graph.to_svg(path)
+
     def recover(self) -> None:
         """Bring back the unsaved work on this graph that an earlier kernel left.
 

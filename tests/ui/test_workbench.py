@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import pytest
 from lab import outside
@@ -217,6 +218,27 @@ def test_the_page_works_from_disk_without_a_network(bench, notebook, chromium, t
     expect(page.locator(".gc-card header strong")).not_to_have_text(name)
     assert wrong == [] and outside(asked, 0) == [path.as_uri()]
     context.close()
+
+
+def test_the_svg_is_what_is_shown(bench, notebook, tmp_path):
+    path = tmp_path / "circuit.svg"
+    notebook.execute(f"graph.annotations.update(labels={{i: '<b>&' for i in features[:9]}})")
+    bench.ready()
+    notebook.execute(f"view.to_svg({str(path)!r})")
+    notebook.until(f"__import__('pathlib').Path({str(path)!r}).is_file()")
+    drawing = ElementTree.parse(path).getroot()
+    name = "{http://www.w3.org/2000/svg}"
+    texts = [element.text for element in drawing.iter(f"{name}text")]
+    assert {"Dallas", "capital", "L5", "<b>&"} <= set(texts)
+    assert not list(drawing.iter(f"{name}image"))
+    with bench.page.expect_download() as saved:
+        bench.output.locator(".gc-circuit").get_by_role("button", name="Save what is shown as SVG").click()
+    assert ElementTree.parse(saved.value.path()).getroot().get("width") == drawing.get("width")
+    with bench.page.expect_download() as saved:
+        bench.output.locator(".gc-heatmap").get_by_role("button", name="Save what is shown as SVG").click()
+    assert "Layer 0" in saved.value.path().read_text("utf-8")
+    box = bench.canvas.bounding_box()
+    assert float(drawing.get("width")) == pytest.approx(box["width"], abs=1)
 
 
 def test_a_file_brings_all_back_after_a_restart(bench, notebook, tmp_path):

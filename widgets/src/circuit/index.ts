@@ -1,6 +1,7 @@
 import "./style.css";
 import { h } from "../shared/dom";
 import { shortcuts } from "../shared/keys";
+import { download } from "../shared/svg";
 import { type View, widget } from "../shared/widget";
 import { Actions } from "./actions";
 import { legend } from "./legend";
@@ -23,6 +24,7 @@ export default widget("circuit", "Circuit graph", (view: View<{ height: number }
     panel: () => {
       side.hidden = !side.hidden;
     },
+    save: () => download("circuit.svg", stage.svg(), "image/svg+xml"),
     help: () => keys.help(),
   });
   const plain = view as unknown as View<object>;
@@ -52,6 +54,12 @@ export default widget("circuit", "Circuit graph", (view: View<{ height: number }
   model.on("change:height", resize);
   signal.addEventListener("abort", () => model.off("change:height", resize));
   resize();
+  // Python asks for the picture as well.
+  const asked = (message: { kind?: string }) => {
+    if (message.kind === "svg") model.send({ kind: "svg", text: stage.svg() });
+  };
+  model.on("msg:custom", asked);
+  signal.addEventListener("abort", () => model.off("msg:custom", asked));
 
   /** The nodes that a key acts on: those selected, else the one that the keyboard is at. */
   const meant = () =>

@@ -1,6 +1,7 @@
 // Nodes on the canvas: a shape for each kind, an outline for what is pinned, a ring for what is selected.
 import { css, diverging } from "../shared/colour";
 import type { Overlay } from "../shared/session";
+import { newPath } from "../shared/svg";
 import type { Theme } from "../shared/theme";
 import type { Camera, Fixed } from "./camera";
 import type { Context } from "./layers";
@@ -117,7 +118,7 @@ export function paintMarks(
   theme: Theme,
   marks: Marks,
 ): void {
-  const [rims, rings] = [new Path2D(), new Path2D()];
+  const [rims, rings] = [newPath(context), newPath(context)];
   for (const [nodes, path, wider] of [
     [marks.pinned, rims, 0],
     [marks.selected, rings, 3.5],
@@ -146,7 +147,7 @@ export function paintFocus(
   theme: Theme,
   place: number,
 ): void {
-  const path = new Path2D();
+  const path = newPath(context);
   const [x, y] = [camera.toX(scene.drawn.x[place]), camera.toY(scene.drawn.y[place])];
   outline(path, scene.kind[place], x, y, radiusOf(scene, camera, place) + 3.5);
   context.setLineDash([3, 2]);

@@ -2,6 +2,7 @@
 import { surface } from "../shared/canvas";
 import { h } from "../shared/dom";
 import { show } from "../shared/session";
+import { asSvg } from "../shared/svg";
 import type { View } from "../shared/widget";
 import { Axes } from "./axes";
 import { Camera } from "./camera";
@@ -276,26 +277,41 @@ export class Stage {
       .filter((place) => place >= 0 && this.sight.seen[place] > 0);
   }
 
+  /** What is shown, as the text of an SVG file. */
+  svg(): string {
+    const { width, height } = this.#surface;
+    return asSvg(width, height, this.view.theme().paper, (context) => this.#compose(context, true));
+  }
+
   #paint(): void {
     const { context, width, height } = this.#surface;
-    const { camera, scene, sight } = this;
-    const theme = this.view.theme();
+    const { camera } = this;
     const resized = camera.width !== width || camera.height !== height;
     [camera.width, camera.height] = [width, height];
-    camera.margins = this.#axes.margins(context, scene, camera, theme);
+    camera.margins = this.#axes.margins(context, this.scene, camera, this.view.theme());
     if (resized) this.#layers.update(camera, this.#layers.ready ? REST : 0);
     this.element.dataset.view = [camera.x0, camera.y0, camera.kx, camera.ky].map((part) => part.toFixed(2)).join(" ");
+    this.#compose(context, false);
+  }
 
+  /** Draws everything: `whole` all of it afresh, else from the pictures that there are. */
+  #compose(context: CanvasRenderingContext2D, whole: boolean): void {
+    const { camera, scene, sight } = this;
+    const theme = this.view.theme();
     this.#axes.paintGrid(context, scene, camera, theme);
     const lit = this.#lit();
     const [alone, marks] = [lit.length > 0 || this.#route !== undefined, this.#marked()];
-    if (!this.#layers.paint(context, camera, 0, alone ? (theme.dark ? 0.32 : 0.22) : 1)) {
+    const alpha = alone ? (theme.dark ? 0.32 : 0.22) : 1;
+    if (whole || !this.#layers.paint(context, camera, 0, alpha)) {
       const { length } = scene.source;
-      paintEdges(context, scene, sight, camera, theme, range(Math.max(sight.from, length - STAND_IN), length));
+      const from = whole ? sight.from : Math.max(sight.from, length - STAND_IN);
+      context.globalAlpha = whole ? alpha : 1;
+      paintEdges(context, scene, sight, camera, theme, range(from, length));
+      context.globalAlpha = 1;
     }
     if (this.#route) paintRoute(context, scene, camera, theme, this.#route);
     else if (lit.length) paintEdges(context, scene, sight, camera, theme, edgesOfAll(scene, sight, lit));
-    if (!this.#many || !this.#layers.paint(context, camera, 1)) {
+    if (whole || !this.#many || !this.#layers.paint(context, camera, 1)) {
       for (const _ of paintNodes(context, scene, sight, camera.fixed, theme, marks));
     }
     paintMarks(context, scene, sight, camera, theme, marks);

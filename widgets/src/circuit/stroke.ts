@@ -1,5 +1,6 @@
 // Edges as strokes: colour and width by share of the target's input, in few steps, many edges at a stroke.
 import { css, diverging } from "../shared/colour";
+import { newPath } from "../shared/svg";
 import type { Fixed } from "./camera";
 import type { Context } from "./layers";
 import type { Scene, Sight } from "./scene";
@@ -48,7 +49,7 @@ export function* strokes(
   const curved = count <= CURVES;
   const thinnest = 1 / (globalThis.devicePixelRatio || 1);
   // Edges come by growing |share|, so that those of one strength follow each other; signs and dimmed ones are sorted.
-  const paths = [new Path2D(), new Path2D(), new Path2D(), new Path2D()];
+  const paths = [0, 1, 2, 3].map(() => newPath(context));
   const filled = [0, 0, 0, 0];
   let now = 0;
   function flush(which: number): void {
@@ -56,7 +57,7 @@ export function* strokes(
     context.strokeStyle = colour(now, which % 2 === 1, dark, which > 1 ? DIM : 1);
     context.lineWidth = curved || now > THIN ? width(now) : thinnest;
     context.stroke(paths[which]);
-    paths[which] = new Path2D();
+    paths[which] = newPath(context);
     filled[which] = 0;
   }
   for (const edge of edges) {

@@ -15,6 +15,7 @@ export interface Toolbar {
 
 export interface Presses {
   fit(): void;
+  save(): void;
   panel(): void;
   help(): void;
 }
@@ -69,6 +70,7 @@ export function toolbar(session: Session, signal: AbortSignal, seen: () => void,
         icon("⤢", "Fit (0, or double-click)", presses.fit),
         undo,
         redo,
+        icon("⤓", "Save what is shown as SVG", presses.save),
         icon("◨", "Side panel", presses.panel),
         icon("?", "Keyboard shortcuts (?)", presses.help),
       ),

@@ -27,7 +27,9 @@ export interface Controls {
   status(text: string, problem?: boolean): void;
 }
 
-export function controls(sheet: Sheet, actions: Actions, box: FilterBox, help: () => void): Controls {
+const SAVE = "Save what is shown as SVG";
+
+export function controls(sheet: Sheet, actions: Actions, box: FilterBox, help: () => void, save: () => void): Controls {
   const { model } = sheet;
   const updates: (() => void)[] = [];
   function select<K extends "sort" | "colour" | "show">(name: K, title: string, names: Record<string, string>) {
@@ -66,6 +68,7 @@ export function controls(sheet: Sheet, actions: Actions, box: FilterBox, help: (
       box.element,
       count,
       note,
+      h("button", { type: "button", "aria-label": SAVE, title: SAVE, onclick: save }, "⤓"),
       h("button", { type: "button", "aria-label": "Keyboard shortcuts", title: "Keys (?)", onclick: help }, "?"),
     ),
     update() {

@@ -3,6 +3,7 @@ import { surface } from "../shared/canvas";
 import { h } from "../shared/dom";
 import { filterBox } from "../shared/filterbox";
 import { show } from "../shared/session";
+import { asSvg, download } from "../shared/svg";
 import { type View, widget } from "../shared/widget";
 import { Actions, toggleToken } from "./actions";
 import { controls } from "./controls";
@@ -26,7 +27,7 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
   const space = h("div", {}, canvas);
   const scroller = h("div", { class: "gc-heat-scroll", tabindex: -1 }, space);
   const box = filterBox(session, signal, () => rearrange());
-  const bar = controls(sheet, actions, box, () => keys.help());
+  const bar = controls(sheet, actions, box, () => keys.help(), save);
   const prompt = tokenBar(sheet, signal, {
     hover: (column) => hover(-1, column),
     click: byToken,
@@ -47,6 +48,15 @@ function mount({ model, session, root, signal, theme, onTheme }: View<Traits>): 
   const on = surface(canvas, signal, () => {
     if (layout) painter.paint(on, layout, scroll(), theme(), { ...seen, cursor: actions.cursor });
   });
+
+  /** The rows in sight as a file. */
+  function save(): void {
+    const { width, height } = on;
+    const drawing = asSvg(width, height, theme().paper, (context) =>
+      painter.paint({ ...on, context }, layout, scroll(), theme(), { ...seen, cursor: actions.cursor }),
+    );
+    download("heatmap.svg", drawing, "image/svg+xml");
+  }
 
   /** Sizes from the room there is. */
   function resize(): void {
