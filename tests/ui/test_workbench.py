@@ -222,7 +222,7 @@ def test_the_page_works_from_disk_without_a_network(bench, notebook, chromium, t
 
 def test_the_svg_is_what_is_shown(bench, notebook, tmp_path):
     path = tmp_path / "circuit.svg"
-    notebook.execute(f"graph.annotations.update(labels={{i: '<b>&' for i in features[:9]}})")
+    notebook.execute("graph.annotations.update(labels={i: '<b>&' for i in features[:9]})")
     bench.ready()
     notebook.execute(f"view.to_svg({str(path)!r})")
     notebook.until(f"__import__('pathlib').Path({str(path)!r}).is_file()")
