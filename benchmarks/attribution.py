@@ -197,15 +197,17 @@ def run_ours(args: argparse.Namespace) -> dict:
 def work(places: torch.Tensor, active: int, args: argparse.Namespace) -> float:
     """Floating-point operations that these rows cannot do without: layers below, positions up to their own."""
     shape = SHAPES[args.shape]
-    layer, span = places[:, 0].double(), places[:, 1].double() + 1
-    linear = 2 * shape["d"] * HEAD_DIM * (HEADS + 1)  # output and value projections at one position
-    windows = [span.clamp(max=WINDOW) if (index + 1) % 6 else span for index in range(shape["layers"])]
-    mixed = torch.stack([span * (seen + 1) - seen * (seen + 1) / 2 for seen in windows])  # pairs of positions
-    below = torch.arange(len(windows))[:, None] < layer + (layer < len(windows))  # its own layer's attention too
-    attention = 2 * HEADS * HEAD_DIM * (mixed * below).sum(0)
+    layer, span = places[:, 0], places[:, 1].double() + 1
+    output, value, mixing = 2 * shape["d"] * HEADS * HEAD_DIM, 2 * shape["d"] * HEAD_DIM, 2 * HEADS * HEAD_DIM
     fires = active / shape["layers"] / (args.tokens - 1)
-    decoders = 2 * shape["d"] * fires * layer * (layer + 1) / 2  # rows met at one position
-    return float((span * (layer * linear + decoders) + attention).sum())
+    total = torch.zeros_like(span)
+    for index in range(shape["layers"]):
+        seen = span.clamp(max=WINDOW) if (index + 1) % 6 else span
+        pairs = seen * span - seen * (seen - 1) / 2
+        met = 2 * shape["d"] * fires * (index + 1)  # decoder vectors at one position
+        total += (layer > index) * (span * (output + value + met) + mixing * pairs)
+        total += (layer == index) * (output + seen * (mixing + value))  # so far it is nonzero at one position
+    return float(total.sum())
 
 
 def run_peer(args: argparse.Namespace) -> dict:

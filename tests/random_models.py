@@ -142,7 +142,7 @@ def _gemma_2(settings: dict[str, Any]) -> Any:
 
 
 def _gemma_3_text_config(settings: dict[str, Any]) -> Any:
-    return transformers.Gemma3TextConfig(**_common(query_pre_attn_scalar=12, **_SLIDING, **settings))
+    return transformers.Gemma3TextConfig(**_common(query_pre_attn_scalar=12, **(_SLIDING | settings)))
 
 
 def _gemma_3_text(settings: dict[str, Any]) -> Any:

@@ -3,16 +3,22 @@
 With attention patterns and norm denominators frozen, what a source adds to the residual stream reaches a target
 through linear maps only; sending the target's vector through their transposes gives, at each place where sources
 write, the vector whose inner product with a source is its edge.
+
+Attention is causal, so that a block of positions can be finished, through all layers, before an earlier one begins:
+all that earlier positions need of it are the heads' values that its queries attended to.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..models import Capture, ReplacementModel, read_scale
+from . import sources as _sources
 from .sources import Sources
 
 
@@ -25,13 +31,25 @@ class Rows:
 
     layers: list[int]
     """Where each target reads; the number of layers for logits."""
-    positions: Tensor
-    """(rows,) int64."""
+    positions: list[int]
     vectors: Tensor
     """(rows, d): encoder vectors, or directions after the final norm."""
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    def reading(self, layer: int) -> int:
+        """How many read at `layer` or above: the first ones."""
+        return sum(own >= layer for own in self.layers)
+
+
+class Carried(NamedTuple):
+    """What blocks of queries send to the values of earlier positions."""
+
+    first: int
+    """The earliest position."""
+    values: Tensor
+    """(rows, groups, positions, width): from `first` up to the last block."""
 
 
 class Backward:
@@ -48,81 +66,146 @@ class Backward:
         self.layers = [model.layer(index) for index in range(model.n_layers)]
         skips = [model.transcoder.skip(index) for index in range(model.n_layers)]
         self.skips = [s if s is None else s.to(mid.device) for s, mid in zip(skips, captured.mid)]
+        readings = [
+            read_scale(model.transcoder.reads, scale, weights.mlp_gain)
+            for scale, weights in zip(captured.mlp_scales, self.layers)
+        ]
+        readings.append((captured.final_scale * model.final_gain).expand(sources.n_positions, -1))
+        ones = captured.final.new_ones(sources.n_positions, 1)
+        self.readings = [own if isinstance(own, Tensor) else ones for own in readings]
+        self.activations = sources.active.activations.to(captured.final.device)
 
     @torch.no_grad()
-    def __call__(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def __call__(self, rows: Rows, done: Callable[[float], object] = lambda share: None) -> tuple[Tensor, Tensor]:
         """Send targets down to the embeddings.
+
+        Args:
+            rows: the targets.
+            done: told after every block of positions what share of them is done.
 
         Returns:
             edges (rows, columns) float32 in the order of `Sources` (features by position, errors layer-major, tokens),
             and (rows,) float32: what reaches the targets from `Sources.constants`.
         """
-        sources, captured, count = self.sources, self.captured, len(rows)
-        span = int(rows.positions.max()) + 1  # attention is causal: later positions do not reach back
-        n_features, n_positions, n_layers = len(sources.active), sources.n_positions, sources.n_layers
-        device = captured.final.device
-        edges = captured.final.new_zeros(count, sources.n_columns)
-        constant = captured.final.new_zeros(count)
-        cotangent = captured.final.new_zeros(count, span, self.model.d_model)
+        home, span, first = self.captured.final.device, max(rows.positions) + 1, min(rows.positions)
+        constant = self.captured.final.new_zeros(len(rows))
+        devices = {home, *(mid.device for mid in self.captured.mid)}
+        edges = {device: constant.new_zeros(len(rows), self.sources.n_columns, device=device) for device in devices}
+        carried: list[Carried | None] = [None] * len(self.layers)
+        for start in reversed(range(0, span, _sources.BLOCK)):
+            block = slice(start, min(start + _sources.BLOCK, span))
+            flowing = self._descend(rows, block, carried)
+            if first >= start and all(own is None for own in flowing):
+                break  # nothing reaches further back
+            if any(own is not None for own in flowing):
+                self._meet(block, flowing, edges, constant)
+            done(1 - start / span)
+        total = edges.pop(home)
+        for other in edges.values():
+            total += other.to(home)
+        total[:, : len(self.activations)] *= self.activations
+        return total, constant
 
-        entered = 0
+    def _descend(self, rows: Rows, block: slice, carried: list[Carried | None]) -> list[Tensor | None]:
+        """Send a block of positions through all layers; fills `carried` for the blocks before it.
 
-        def enter(layer: int, scale: Tensor | float) -> None:
-            nonlocal entered
-            stop = entered
-            while stop < count and rows.layers[stop] == layer:
-                stop += 1
-            if stop == entered:
-                return
-            positions = rows.positions[entered:stop].to(device)
-            factor = scale[positions] if isinstance(scale, Tensor) else scale
-            places = torch.arange(entered, stop, device=device), positions
-            cotangent[places] += rows.vectors[entered:stop].to(device) * factor
-            entered = stop
-
-        enter(n_layers, (captured.final_scale * self.model.final_gain).expand(span, -1))
-        for layer in reversed(range(n_layers)):
+        Returns:
+            per layer, at the MLP's output, then at the embeddings: (rows that read above it, positions, d), or None
+            where all are zero.
+        """
+        captured = self.captured
+        flowing: list[Tensor | None] = [None] * (len(self.layers) + 1)
+        now = self._enter(None, rows, len(self.layers), block)
+        for layer in reversed(range(len(self.layers))):
             device = captured.mid[layer].device
-            cotangent, edges, constant = (t.to(device) for t in (cotangent, edges, constant))
+            now = flowing[layer] = None if now is None else now.to(device)
+            if now is not None and (skip := self.skips[layer]) is not None:
+                now = torch.addcmul(now, now @ skip.T, self.readings[layer][block].to(device))
+            now = self._enter(now, rows, layer, block)
+            arriving = self._attend(rows, layer, now, block, carried)
+            if arriving is None:
+                continue
             weights = self.layers[layer]
-            reading = read_scale(self.model.transcoder.reads, captured.mlp_scales[layer], weights.mlp_gain)
-            if entered:
-                flowing = cotangent[:entered]
-                self._meet_writes(layer, flowing, edges[:entered], constant[:entered])
-                if (skip := self.skips[layer]) is not None:
-                    scale = reading[:span] if isinstance(reading, Tensor) else reading
-                    flowing += (flowing @ skip.T) * scale
-            enter(layer, reading)
-            if entered:
-                cotangent[:entered] += self._attention(layer, cotangent[:entered])
-        first = n_features + n_layers * n_positions
-        edges[:, first : first + span] = torch.einsum("npd,pd->np", cotangent, sources.tokens[:span].to(device))
-        return edges, constant
+            arriving = arriving.transpose(1, 2).flatten(2) @ weights.value.float()
+            scale = captured.attention_scales[layer][block] * weights.attention_gain
+            now = arriving.mul_(scale) if now is None else torch.addcmul(now, arriving, scale, out=arriving)
+        flowing[-1] = None if now is None else now.to(captured.embeddings.device)
+        return flowing
 
-    def _meet_writes(self, layer: int, cotangent: Tensor, edges: Tensor, constant: Tensor) -> None:
-        """Inner products with everything that writes this layer's MLP output; fills `edges` and `constant` in place."""
-        sources, span = self.sources, cotangent.shape[1]
-        writes = sources.writes[layer]
-        for position, (columns, rows) in enumerate(zip(writes.columns[:span], writes.rows)):
-            edges[:, columns].addmm_(cotangent[:, position], writes.vectors[rows].T)
-        first = len(sources.active) + layer * sources.n_positions
-        edges[:, first : first + span] = torch.einsum("npd,pd->np", cotangent, sources.errors[layer][:span])
-        constant += cotangent.flatten(1) @ sources.constants[layer][:span].flatten()
+    def _enter(self, now: Tensor | None, rows: Rows, layer: int, block: slice) -> Tensor | None:
+        """Add the targets that read at `layer` to those from above."""
+        above, count = rows.reading(layer + 1), rows.reading(layer)
+        entering = [row for row in range(above, count) if block.start <= rows.positions[row] < block.stop]
+        if count == above or (now is None and not entering):
+            return now
+        mid = self.captured.mid[min(layer, len(self.layers) - 1)]
+        device, size = mid.device, block.stop - block.start
+        new = mid.new_zeros(count - above, size, self.model.d_model)
+        if entering:
+            vectors = rows.vectors[entering].to(device)
+            places = [rows.positions[row] for row in entering]
+            at = [row - above for row in entering], [place - block.start for place in places]
+            new[at] = vectors * self.readings[layer][places].to(device)
+        return torch.cat([new.new_zeros(above, *new.shape[1:]) if now is None else now, new])
 
-    def _attention(self, layer: int, cotangent: Tensor) -> Tensor:
-        """Transpose of the attention block with frozen pattern and norms: (rows, span, d) to the same."""
-        captured, weights = self.captured, self.layers[layer]
-        count, span, _ = cotangent.shape
-        flowing = cotangent
-        out_scale, out_gain = captured.attention_out_scales[layer], weights.attention_out_gain
-        if out_scale is not None and out_gain is not None:
-            flowing = flowing * (out_scale[:span] * out_gain)
-        flowing = flowing @ weights.output.float()  # (rows, queries, heads * width)
-        pattern = captured.patterns[layer][:, :span, :span]
-        width = flowing.shape[-1] // len(pattern)
-        groups = weights.value.shape[0] // width
-        # Heads of a group share their values, so one product sums over queries and heads: keys by (query, head).
-        pattern = pattern.reshape(groups, -1, span, span).permute(0, 3, 2, 1).reshape(groups, span, -1)
-        flowing = flowing.view(count, span, groups, -1, width).transpose(1, 2).reshape(count, groups, -1, width)
-        flowing = (pattern @ flowing).transpose(1, 2).reshape(count, span, groups * width)
-        return (flowing @ weights.value.float()) * (captured.attention_scales[layer][:span] * weights.attention_gain)
+    def _attend(
+        self, rows: Rows, layer: int, now: Tensor | None, block: slice, carried: list[Carried | None]
+    ) -> Tensor | None:
+        """Transpose of the heads' mixing: from a block of queries to the values of its own positions.
+
+        Returns:
+            (rows, groups, positions, width), or None where all are zero; what goes further back is in `carried`.
+        """
+        weights, attention, before = self.layers[layer], self.captured.attentions[layer], carried[layer]
+        carried[layer] = None
+        if now is None and before is None:
+            return None
+        groups, size = len(attention.key), block.stop - block.start
+        width = weights.value.shape[0] // groups
+        reach = before.first if before is not None and now is None else attention.first(block.start)
+        first = min(reach, block.start)
+        count = rows.reading(layer)
+        if before is not None and before.first == first:
+            total = before.values
+        else:
+            total = self.captured.mid[layer].new_zeros(count, groups, block.stop - first, width)
+            if before is not None:
+                total[:, :, before.first - first :] = before.values
+        if now is not None:
+            if (gain := weights.attention_out_gain) is not None:
+                scale = self.captured.attention_out_scales[layer]
+                assert scale is not None
+                now = now * (scale[block] * gain)
+            heads = (now @ weights.output.float()).view(count, size, groups, -1, width)
+            # Heads of a group share their values, so one product sums over queries and heads: keys by (query, head).
+            pattern = attention.pattern(block.start, block.stop).float()
+            pattern = pattern.unflatten(0, (groups, -1)).permute(0, 3, 2, 1).flatten(2)
+            for group in range(groups):
+                own = heads[:, :, group].flatten(1, 2)
+                total[:, group].baddbmm_(pattern[group].expand(count, -1, -1), own)
+        if first < block.start:
+            carried[layer] = Carried(first, total[:, :, : block.start - first])
+        return total[:, :, block.start - first :]
+
+    def _meet(
+        self, block: slice, flowing: list[Tensor | None], edges: dict[torch.device, Tensor], constant: Tensor
+    ) -> None:
+        """Inner products with everything that writes in a block of positions; fills `edges` and `constant` in place."""
+        sources = self.sources
+        n_features, n_positions = len(sources.active), sources.n_positions
+        written = (*sources.errors, sources.tokens)
+        for layer, (own, vectors) in enumerate(zip(flowing, written)):
+            if own is not None:
+                first = n_features + layer * n_positions
+                products = torch.einsum("npd,pd->np", own, vectors[block])
+                edges[own.device][: len(own), first + block.start : first + block.stop] = products
+        for own, vectors in zip(flowing, sources.constants):
+            if own is not None:
+                constant[: len(own)] += (own.flatten(1) @ vectors[block].flatten()).to(constant.device)
+        for inner, writes in sources.decoders.within(block.start, block.stop):
+            for own, (vectors, columns, places) in zip(flowing, writes):
+                if own is None:
+                    continue
+                ours = edges[own.device][: len(own)]
+                for position, column, place in zip(range(inner.start - block.start, own.shape[1]), columns, places):
+                    ours[:, column].addmm_(own[:, position], vectors[place].T)

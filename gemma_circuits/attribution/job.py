@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import psutil
 import torch
@@ -13,25 +12,15 @@ from torch import Tensor
 from ..data.errors import PositionError
 from ..models import Capture, Prompt, PromptLike, ReplacementModel
 from .backward import Backward, Rows
+from .expanded import Expanded
 from .progress import Progress
-from .sources import Sources, check_traceable, encode, gather
+from .sources import BLOCK, Sources, check_traceable, encode, gather
 from .targets import TargetLike, Targets, resolve_targets
 
 MAX_BATCH = 64
 """Rows sent down together at most: batches are as wide as their last position, so small ones waste less."""
 RERANK = 256
 """Rows between two rankings of the features still to be expanded."""
-
-
-class Expanded(NamedTuple):
-    """Rows of one batch, ordered by layer, highest first."""
-
-    features: Tensor
-    """(rows,) int64: places in `Sources.active`."""
-    edges: Tensor
-    """(rows, columns)."""
-    bias: Tensor
-    """(rows,)."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +38,23 @@ class Job:
     @property
     def row_floats(self) -> int:
         """Floats that one row of a batch takes on its way down."""
-        config = self.model.config
-        width = self.model.layer(0).output.shape[1]
-        return self.sources.n_positions * (3 * config.hidden_size + 3 * width)
+        layer, n_positions = self.model.layer(0), self.sources.n_positions
+        carried = sum(n_positions - attention.first(n_positions) for attention in self.captured.attentions)
+        here = self.model.d_model * (self.model.n_layers + 3) + 3 * layer.output.shape[1]
+        return min(n_positions, BLOCK) * here + (n_positions > BLOCK) * carried * layer.value.shape[0]
 
-    def rows(self, features: Tensor, batch_size: int) -> Iterator[Expanded]:
-        """Expand features, given by their places in `sources.active`."""
+    def targets_rows(self) -> Expanded:
+        """Expand the targets."""
+        count = len(self.targets.shown)
+        layers = [self.sources.n_layers] * count
+        edges, bias = self.backward(Rows(layers, [self.position] * count, self.targets.vectors))
+        sizes = torch.linalg.vector_norm(edges, ord=1, dim=1)
+        return Expanded(torch.empty(0, dtype=torch.int64), layers, edges, bias, sizes)
+
+    def rows(
+        self, features: Tensor, batch_size: int, done: Callable[[float], object] = lambda rows: None
+    ) -> Iterator[Expanded]:
+        """Expand features, given by their places in `sources.active`; tells `done` by how many rows it got further."""
         active, transcoder = self.sources.active, self.model.transcoder
         if not len(features):
             return  # `split` would yield one empty batch
@@ -67,8 +67,17 @@ class Job:
                 mine = ids[active.layers[batch] == layer]
                 vectors.append(transcoder.encoder(layer, mine))
                 biases.append(transcoder.encoder_bias(layer, mine))
-            edges, constant = self.backward(Rows(layers, active.positions[batch], torch.cat(vectors)))
-            yield Expanded(batch, edges, constant + torch.cat(biases).to(constant.device))
+            told = 0.0
+
+            def tell(share: float, count: int = len(batch)) -> None:
+                nonlocal told
+                done(share * count - told)
+                told = share * count
+
+            edges, constant = self.backward(Rows(layers, active.positions[batch].tolist(), torch.cat(vectors)), tell)
+            tell(1)
+            bias = constant + torch.cat(biases).to(constant.device)
+            yield Expanded(batch, layers, edges, bias, torch.linalg.vector_norm(edges, ord=1, dim=1))
 
 
 def prepare(
@@ -97,9 +106,13 @@ def prepare(
 
 
 def choose_batch_size(job: Job) -> int:
-    """As many rows as a tenth of the free memory holds, at most `MAX_BATCH`."""
+    """As many rows as a tenth of the free memory holds, at most `MAX_BATCH`.
+
+    Where every batch reads all decoder vectors anew, a quarter: fewer batches read less.
+    """
     if job.captured.final.device.type == "cuda":
         free = torch.cuda.mem_get_info(job.captured.final.device)[0]
     else:
         free = psutil.virtual_memory().available
-    return max(1, min(MAX_BATCH, int(free / 10 / 4 / (job.row_floats + job.sources.n_columns))))
+    usable = free / (10 if job.sources.decoders.held else 4)
+    return max(1, min(MAX_BATCH, int(usable / 4 / (job.row_floats + job.sources.n_columns))))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from tqdm.auto import tqdm
 
 T = TypeVar("T")
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} [{elapsed}, {remaining} left]"
 
 
 @dataclass(frozen=True)
@@ -28,5 +29,6 @@ class Progress:
                 bar.update()
 
     def bar(self, phase: str, total: int | None = None) -> Any:
-        """A bar to advance by hand; a context manager."""
-        return tqdm(total=total, desc=phase, delay=self.delay, disable=not self.shown, leave=False)
+        """A bar to advance by hand, by fractions too; a context manager. It tells the time left."""
+        shape = None if total is None else _FORMAT
+        return tqdm(total=total, desc=phase, delay=self.delay, disable=not self.shown, leave=False, bar_format=shape)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..data import Graph, Nodes
 from ..data.errors import ArgumentError, NotFiniteError
 from ..models import PromptLike, ReplacementModel
-from .backward import Rows
+from .expanded import LONG, WHOLE_BYTES, Expanded
 from .job import RERANK, Job, choose_batch_size, prepare
 from .progress import Progress
 from .ranking import Ranking
@@ -29,6 +28,7 @@ def attribute(
     max_logits: int = 10,
     logit_mass: float = 0.95,
     max_features: int | None = 8192,
+    keep: float | None = None,
     batch_size: int | None = None,
     progress: bool = True,
 ) -> Graph:
@@ -48,6 +48,9 @@ def attribute(
         max_logits: 1 or more.
         logit_mass: above 0, at most 1.
         max_features: keep so many features, those of largest influence on the targets; None for all that fire.
+        keep: share of each row of edges that is stored, above 0 to 1: the smallest edges from features are left out.
+            Rows keep their exact sums, so that influence and scores are off by no more than that share. None: 1,
+            or 0.999 for prompts so long that the rows of all features that fire take over 2 GiB.
         batch_size: targets sent down together; None to choose by free memory.
         progress: show a bar for what takes long.
 
@@ -62,16 +65,15 @@ def attribute(
         ' Austin'
     """
     _check_counts(max_features=max_features, batch_size=batch_size)
+    if keep is not None and not 0 < keep <= 1:
+        raise ArgumentError("keep", expected="a share above 0 and at most 1, or None", got=repr(keep))
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
     budget = min(max_features or len(job.sources.active), len(job.sources.active))
-    chosen, edges, bias = _expand(job, budget, batch_size or choose_batch_size(job), Progress(progress))
-    return _graph(
-        job,
-        chosen,
-        edges,
-        bias,
-        {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass},
-    )
+    if keep is None:
+        keep = 1.0 if budget * len(job.sources.active) * 4 <= WHOLE_BYTES else LONG
+    rows = _expand(job, budget, keep, batch_size or choose_batch_size(job), Progress(progress))
+    settings = {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass, "keep": keep}
+    return _graph(job, rows, settings)
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,11 @@ def estimate(
     per_row = (time.perf_counter() - prepared) / max(len(sample), 1)
     columns = job.sources.n_columns
     kept = columns - active + min(max_features or active, active)
-    memory = 4 * (
-        rows * max(2 * columns, columns + 2 * kept)  # rows and their ranking, then rows and the graph cut out of them
+    memory = job.sources.decoders.resident + 4 * (
+        rows * (columns + 2 * kept)  # rows, and the graph cut out of them
         + size * (job.row_floats + columns)
-        + sum(writes.vectors.numel() for writes in job.sources.writes)
         + 4 * model.n_layers * job.sources.tokens.numel()
-        + sum(pattern.numel() for pattern in job.captured.patterns)
+        + sum(attention.query.numel() + attention.key.numel() for attention in job.captured.attentions)
     )
     return Estimate(active, rows, prepared - start + per_row * rows, memory)
 
@@ -137,50 +138,52 @@ def _check_counts(**counts: int | None) -> None:
             raise ArgumentError(name, expected="1 or more, or None", got=str(value))
 
 
-def _expand(job: Job, budget: int, batch_size: int, progress: Progress) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of the features of largest influence, and of the targets.
+def _expand(job: Job, budget: int, keep: float, batch_size: int, progress: Progress) -> list[Expanded]:
+    """Rows of the `budget` features of largest influence, batch by batch, then those of the targets."""
+    active, found = job.sources.active, []
+    everything, whole = budget == len(active), budget * len(active) * 4 <= WHOLE_BYTES and keep == 1
 
-    Returns:
-        chosen (budget,): places in `sources.active`, in the order in which they were expanded; edges (budget + targets,
-        columns) and bias (budget + targets,) in that order, targets last.
-    """
-    active, sources, n_targets = job.sources.active, job.sources, len(job.targets.shown)
-    last = torch.full((n_targets,), job.position)
-    direct, direct_bias = job.backward(Rows([sources.n_layers] * n_targets, last, job.targets.vectors))
-    edges, bias = direct.new_empty(budget + n_targets, sources.n_columns), direct.new_empty(budget + n_targets)
-    edges[budget:], bias[budget:] = direct, direct_bias
-    chosen, count, everything = torch.empty(budget, dtype=torch.int64), 0, budget == len(active)
-    ranking = Ranking(direct, direct.new_tensor([t.probability for t in job.targets.shown]), sources.n_layers)
+    def kept(rows: Expanded) -> Expanded:
+        return rows if whole else rows.pack(len(active), keep)
+
+    targets = kept(job.targets_rows())
+    weights = targets.edges.new_tensor([target.probability for target in job.targets.shown])
+    ranking = Ranking(targets, weights, len(active), job.sources.n_layers)
+    chosen = torch.zeros(len(active), dtype=torch.bool)
     with progress.bar("rows", total=budget) as bar:
-        while count < budget:
+        while (count := int(chosen.sum())) < budget:
             if everything:
                 wanted = torch.arange(budget)
             else:
-                influence = ranking.influence()[: len(active)].cpu()
-                influence[chosen[:count]] = -1
+                influence = ranking.influence().cpu().masked_fill_(chosen, -1)
                 wanted = influence.argsort(descending=True, stable=True)[: min(RERANK, budget - count)]
-            for done in job.rows(wanted, batch_size):
-                here = slice(count, count := count + len(done.features))
-                chosen[here], edges[here], bias[here] = done
+            chosen[wanted] = True
+            for rows in map(kept, job.rows(wanted, batch_size, bar.update)):
+                found.append(rows)
                 if not everything:
-                    ranking.add(active.layers[done.features].tolist(), done.features, done.edges)
-                bar.update(len(done.features))
-    return chosen, edges, bias
+                    ranking.add(rows)
+    return [*found, targets]
 
 
-def _graph(job: Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict[str, Any]) -> Graph:
+def _graph(job: Job, found: list[Expanded], settings: dict[str, Any]) -> Graph:
     active, model, captured = job.sources.active, job.model, job.captured
-    budget, n_active = len(chosen), len(active)
-    left_out = torch.zeros(job.sources.n_columns, dtype=edges.dtype)
-    left_out[:n_active] = 1
-    left_out[chosen] = 0
-    bias += edges @ left_out.to(edges.device)
-    order = chosen.argsort()  # by (position, layer, feature); stably by layer, that is a graph's order
-    order = order[active.layers[chosen[order]].argsort(stable=True)]
-    rows = torch.cat([order, torch.arange(budget, len(edges))]).to(edges.device)
-    chosen = chosen[order]
-    columns = torch.cat([chosen, torch.arange(n_active, job.sources.n_columns)]).to(edges.device)
-    edges, bias = edges.index_select(1, columns)[rows], bias[rows]
+    places = torch.cat([rows.features for rows in found])
+    order = places.argsort()  # by (position, layer, feature); stably by layer, that is a graph's order
+    order = order[active.layers[places[order]].argsort(stable=True)]
+    chosen, n_active = places[order], len(active)
+    row_of = torch.empty_like(order)
+    row_of[order] = torch.arange(len(order))
+    count = len(chosen) + len(job.targets.shown)
+    edges = torch.empty(count, len(chosen) + job.sources.n_columns - n_active, dtype=torch.float32)
+    bias, rest = edges.new_empty(count), edges.new_zeros(count)
+    for rows in found:
+        own = row_of[: len(rows.features)] if len(rows.features) else torch.arange(len(chosen), count)
+        row_of = row_of[len(rows.features) :]
+        kept, left_out = rows.cut(chosen.to(rows.edges.device), n_active)
+        edges[own], total = kept.cpu(), rows.bias + left_out
+        if rows.rest is not None:
+            total, rest[own] = total + rows.rest[0], rows.rest[1].cpu()
+        bias[own] = total.cpu()
     if not (edges.isfinite().all() and bias.isfinite().all()):
         raise NotFiniteError("edges", expected="finite numbers", got="NaN or infinity", remedy="check the weight files")
     final = captured.final * captured.final_scale * model.final_gain
@@ -199,6 +202,7 @@ def _graph(job: Job, chosen: Tensor, edges: Tensor, bias: Tensor, settings: dict
         ),
         edges=edges,
         target_bias=bias,
+        target_rest=rest,
         target_pre_activations=torch.cat([active.pre_activations[chosen], (job.targets.vectors @ final).cpu()]),
         targets=job.targets.shown,
         metadata={

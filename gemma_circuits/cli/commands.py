@@ -32,7 +32,7 @@ def attribute(args: Namespace) -> None:
     if args.estimate:
         estimate = attribution.estimate(model, prompt, **settings)
         return _tell(args, vars(estimate), [repr(estimate)])
-    graph = attribution.attribute(model, prompt, **settings, progress=bars)
+    graph = attribution.attribute(model, prompt, **settings, keep=args.keep, progress=bars)
     written, told = _write(graph, args.out), report.summary(graph)
     names = f"  {graph.metadata['model']} in {graph.metadata['dtype']}, {graph.metadata['transcoder']}"
     _tell(args, told | written, [*report.heading(told), names, *report.tables(told)])

@@ -120,6 +120,11 @@ class Circuit(Verbs):
             whole.weights,
         )
 
+    @property
+    def rest(self) -> Tensor:
+        """(nodes of the graph,) zero: only kept edges count."""
+        return torch.zeros(len(self.node_mask), dtype=torch.float32)
+
     @cached_property
     def influence(self) -> Tensor:
         """(nodes,) float32, nodes of the graph: influence in the pruned graph, zero for what was dropped."""

@@ -22,7 +22,7 @@ from .errors import ArgumentError, GraphFileError, NewerSchemaError, StorageErro
 from .graph import Graph
 from .nodes import KINDS, Nodes, Target
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format; raised when older readers would misread a file."""
 _KEY = "gemma_circuits"
 _COLUMNS = ("layer", "position", "feature", "activation", "token_id", "probability")
@@ -34,7 +34,7 @@ def save(path: str | PathLike[str], saved: Graph | Circuit, view: Mapping[str, A
     """Write a graph, or a circuit with its graph, and how it is being looked at; see `Graph.save`."""
     graph = saved.graph if isinstance(saved, Circuit) else saved
     text = {
-        "schema": SCHEMA,
+        "schema": SCHEMA if graph.target_rest.any() else 1,  # older readers take edges that are not stored for none
         "package": _version(),
         "prompt": graph.prompt,
         "tokens": graph.tokens,
@@ -48,6 +48,7 @@ def save(path: str | PathLike[str], saved: Graph | Circuit, view: Mapping[str, A
         "edges": graph.edges,
         "bias": graph.target_bias.clone(),  # tensors of a file must not share memory
         "pre_activations": graph.target_pre_activations,
+        "rest": graph.target_rest.clone(),
         "kind": torch.tensor([KINDS.index(kind) for kind in graph.nodes.kind], dtype=torch.uint8),
     } | {name: torch.tensor(getattr(graph.nodes, name)) for name in _COLUMNS}
     if isinstance(saved, Circuit):
@@ -149,6 +150,7 @@ def _graph(text: dict[str, Any], tensors: dict[str, Tensor]) -> Graph:
         edges=tensors["edges"],
         target_bias=tensors["bias"],
         target_pre_activations=tensors["pre_activations"],
+        target_rest=tensors.get("rest", torch.zeros(0)),  # not in the first files
         targets=tuple(
             Target(target["token"], int(target["token_id"]), float(target["probability"])) for target in text["targets"]
         ),

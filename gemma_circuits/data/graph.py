@@ -55,6 +55,10 @@ class Graph(Verbs):
     graph from a format that does not tell them."""
     targets: tuple[Target, ...]
     """What the graph explains, one logit node each."""
+    target_rest: Tensor = field(default_factory=lambda: torch.zeros(0))
+    """(targets,) float32: sum of |edge| over edges too small to be stored (`attribute(keep=...)`), which count in
+    the sum of a row's input; their signed sum is in `target_bias`. Of features that are no nodes too: at most.
+    Zero where all are stored, and if not given."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """JSON values: model, transcoder, hashes of their weights, settings of the run."""
 
@@ -65,7 +69,9 @@ class Graph(Verbs):
 
         put(tokens=tuple(self.tokens), targets=tuple(self.targets), metadata=dict(self.metadata))
         put(token_ids=tuple(int(i) for i in self.token_ids))
-        for name in ("edges", "target_bias", "target_pre_activations"):
+        if not len(self.target_rest):
+            put(target_rest=torch.zeros(len(self.target_bias)))
+        for name in ("edges", "target_bias", "target_pre_activations", "target_rest"):
             put(**{name: getattr(self, name).detach().to("cpu", torch.float32).contiguous()})
         self._check_parts()
         text = np.full(len(self.nodes), "", object)
@@ -84,6 +90,7 @@ class Graph(Verbs):
             ("edges", (n_targets, n_sources), tuple(self.edges.shape)),
             ("target_bias", (n_targets,), tuple(self.target_bias.shape)),
             ("target_pre_activations", (n_targets,), tuple(self.target_pre_activations.shape)),
+            ("target_rest", (n_targets,), tuple(self.target_rest.shape)),
             ("number of targets", max(n_logits, 1), len(self.targets)),
             ("number of token ids", len(self.tokens), len(self.token_ids)),
         ):
@@ -101,6 +108,7 @@ class Graph(Verbs):
             raise ArgumentError("graph, positions", expected=f"0 to {len(self.tokens) - 1}")
         numbers = {
             "edges": self.edges,
+            "target_rest": self.target_rest,
             "probabilities": torch.tensor([target.probability for target in self.targets]),
         }
         if not (self.target_pre_activations.isnan().all() and self.target_bias.isnan().all()):
@@ -135,7 +143,13 @@ class Graph(Verbs):
             torch.tensor(layers),
             int((self.nodes.kind == "error").sum()),
             torch.tensor([target.probability for target in self.targets], dtype=torch.float64),
+            self.target_rest,
         )
+
+    @property
+    def incoming(self) -> Tensor:
+        """(targets,) float32: sum of |edge| into each target, edges that are not stored included."""
+        return pruning.incoming(self.wiring).float()
 
     @property
     def adjacency(self) -> Tensor:
@@ -151,6 +165,11 @@ class Graph(Verbs):
     def pre_activations(self) -> Tensor:
         """(nodes,) float32: `target_pre_activations`, zero for errors and tokens."""
         return self.on_nodes(self.target_pre_activations)
+
+    @property
+    def rest(self) -> Tensor:
+        """(nodes,) float32: `target_rest`, zero for errors and tokens."""
+        return self.on_nodes(self.target_rest)
 
     @cached_property
     def influence(self) -> Tensor:
@@ -183,6 +202,10 @@ class Graph(Verbs):
         groups = (slice(n_features), slice(n_features, None))
         shares = [deviation[group].max() / pre[group].abs().max() for group in groups if len(pre[group])]
         return torch.stack(shares).max().item()
+
+    def _size(self) -> str:
+        keep = self.metadata.get("keep", 1)
+        return self.nodes.counts + (f"; of each row of edges {keep:.6g} is stored" if self.target_rest.any() else "")
 
     def on_nodes(self, values: Tensor) -> Tensor:
         """(targets,) numbers, as `target_bias` lies, as (nodes,); zero for errors and tokens."""

@@ -39,6 +39,8 @@ class Wiring:
     n_errors: int
     weights: Tensor
     """(logits,): `w`, the target probabilities."""
+    rest: Tensor | None = None
+    """(targets,): sum of |edge| over edges that are not among `edges`, but count in a row's sum."""
 
     @property
     def n_features(self) -> int:
@@ -66,7 +68,8 @@ def influence(wiring: Wiring) -> Tensor:
         (sources,) float64; logits, which have no outgoing edges, have influence zero.
     """
     edges, n_features = wiring.edges, wiring.n_features
-    total = _flow(wiring.weights, edges[n_features:])
+    rest = wiring.rest if wiring.rest is not None else edges.new_zeros(len(edges))
+    total = _flow(wiring.weights, edges[n_features:], rest[n_features:])
     left = total[:n_features].clone()
     stops = torch.unique_consecutive(wiring.layers, return_counts=True)[1].cumsum(0).tolist()
     blocks = [slice(start, stop) for start, stop in zip([0, *stops], stops)][::-1]
@@ -76,7 +79,7 @@ def influence(wiring: Wiring) -> Tensor:
         for block in blocks:
             arriving = left[block].clone()
             left[block] = 0
-            step = _flow(arriving, edges[block])
+            step = _flow(arriving, edges[block], rest[block])
             total += step
             left += step[:n_features]
     return total
@@ -84,7 +87,13 @@ def influence(wiring: Wiring) -> Tensor:
 
 def shares(wiring: Wiring) -> Tensor:
     """(targets, sources): each edge over the sum of |edges| into its target, signed; `N` is its absolute value."""
-    return wiring.edges / _guard(_sizes(wiring.edges)).to(wiring.edges.dtype)[:, None]
+    return wiring.edges / _guard(incoming(wiring)).to(wiring.edges.dtype)[:, None]
+
+
+def incoming(wiring: Wiring) -> Tensor:
+    """(targets,) float64: sum of |edges| into each target."""
+    sizes = _sizes(wiring.edges)
+    return sizes if wiring.rest is None else sizes + wiring.rest.double()
 
 
 def scores(wiring: Wiring, reach: Tensor) -> Scores:
@@ -109,7 +118,7 @@ def prune(wiring: Wiring, reach: Tensor, node_threshold: float, edge_threshold: 
         reach: `influence(wiring)`, (sources,).
         node_threshold: share of the total influence, 0 to 1.
         edge_threshold: share of the total edge score `N'[t, s] * (influence'[t] + w[t])`, 0 to 1, `N'` and
-            `influence'` being those of the kept nodes.
+            `influence'` being those of the kept nodes. Edges that are not stored count in the first step only.
 
     Returns:
         masks: (sources,) and (targets, sources), bool.
@@ -171,14 +180,14 @@ def _largest(values: np.ndarray, threshold: float) -> np.ndarray:
     return values >= ranked[min(int(last), ranked.size - 1)]
 
 
-def _flow(weight: Tensor, edges: Tensor) -> Tensor:
-    """`weight @ N`: (sources,) float64, from (targets,) and their rows of edges."""
+def _flow(weight: Tensor, edges: Tensor, rest: Tensor) -> Tensor:
+    """`weight @ N`: (sources,) float64, from (targets,), their rows of edges and what is not among these."""
     size = edges.abs().double()
-    return (weight.double() / _guard(size.sum(1))) @ size
+    return (weight.double() / _guard(size.sum(1) + rest.double())) @ size
 
 
 def _error_share(wiring: Wiring) -> Tensor:
-    return _sizes(wiring.edges[:, wiring.n_features : wiring.n_hidden]) / _guard(_sizes(wiring.edges))
+    return _sizes(wiring.edges[:, wiring.n_features : wiring.n_hidden]) / _guard(incoming(wiring))
 
 
 def _sizes(edges: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Streams:
         level = _levels(source, target, len(nodes))
         order = np.argsort(level[target], kind="stable")
         self.source, self.target = source[order], target[order]
-        total = np.bincount(target, np.abs(weight), len(nodes))
+        total = np.bincount(target, np.abs(weight), len(nodes)) + shown.rest.numpy()[nodes.index]
         self.share = (weight / total[target])[order]
         stops = np.searchsorted(level[self.target], np.arange(1, level.max(initial=0) + 2))
         self.steps = [slice(start, stop) for start, stop in pairwise(stops.tolist())]

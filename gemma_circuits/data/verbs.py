@@ -8,6 +8,7 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import psutil
 from torch import Tensor
 
 from . import display
@@ -35,9 +36,18 @@ class Links(NamedTuple):
 
 
 def square(rectangle: Tensor, n_features: int) -> Tensor:
-    """(targets, sources) to (nodes, nodes): zero rows for errors and tokens, zero columns for logits."""
+    """(targets, sources) to (nodes, nodes): zero rows for errors and tokens, zero columns for logits.
+
+    Raises:
+        ArgumentError: it does not fit in memory.
+    """
     n_targets, n_sources = rectangle.shape
     n_nodes = n_sources + n_targets - n_features
+    size, free = n_nodes**2 * rectangle.element_size(), psutil.virtual_memory().available
+    if size > free:
+        expected, got = (f"{count / 2**30:.1f} GiB" for count in (free, size))
+        remedy = "use `edges` or `links()`, which hold what is not zero"
+        raise ArgumentError("square of all nodes", expected=f"at most the free {expected}", got=got, remedy=remedy)
     out = rectangle.new_zeros(n_nodes, n_nodes)
     out[:n_features, :n_sources] = rectangle[:n_features]
     out[n_sources:, :n_sources] = rectangle[n_features:]
@@ -60,6 +70,8 @@ class Verbs(ABC):
     targets: tuple[Target, ...]
     nodes: Nodes
     influence: Tensor
+    rest: Tensor
+    """(nodes of the graph,) float32: sum of |edge| of each node's input that is not stored."""
     annotations: Annotations
 
     @abstractmethod

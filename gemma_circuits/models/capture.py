@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data.errors import NotFiniteError
 from ..transcoders.protocol import Site
 from .architecture import Architecture
+from .attention import Attention, in_blocks
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Capture:
 
     embeddings: Tensor
     """(P, d): token embeddings as the model adds them (Gemma scales by sqrt(d))."""
-    patterns: tuple[Tensor, ...]
-    """Per layer (heads, P, P): attention from query (row) to key (column)."""
+    attentions: tuple[Attention, ...]
+    """Per layer: makes attention patterns, a block of positions at a time."""
     attention_scales: tuple[Tensor, ...]
-    """Per layer (P, 1): `rsqrt(mean(x^2) + eps)` of the norm before attention."""
+    """Per layer (P, 1): `rsqrt(mean(x^2) + config.rms_norm_eps)` of the norm before attention."""
     attention_out_scales: tuple[Tensor | None, ...]
     """Likewise of the norm after attention; None where there is none."""
     mlp_scales: tuple[Tensor, ...]
@@ -51,44 +52,49 @@ def read_scale(site: Site, scale: Tensor, gain: Tensor) -> Tensor | float:
     return scale * gain if site == Site.MLP_IN else scale
 
 
-def capture(envoy: Any, architecture: Architecture, token_ids: tuple[int, ...], eps: float) -> Capture:
+def capture(envoy: Any, architecture: Architecture, config: Any, token_ids: tuple[int, ...]) -> Capture:
     """Run the model once under nnsight and keep what is needed.
 
     Args:
-        envoy: the nnsight model, whose attention is "eager" (others return no patterns).
+        envoy: the nnsight model; nobody else uses it meanwhile.
         architecture: its record.
+        config: the configuration of its text decoder.
         token_ids: the prompt.
-        eps: the norms' epsilon.
 
     Raises:
         NotFiniteError: the model computes NaN or infinity on this prompt.
     """
     decoder = operator.attrgetter(architecture.decoder)(envoy)
     count = len(decoder.layers)
-    inputs, outputs, patterns, mids, mlp_outs = ([torch.empty(0)] * count for _ in range(5))
+
+    def scale(x: Tensor) -> Any:
+        # As the norms do it, in float32; bit-identical to their own.
+        return torch.rsqrt(x[0].float().pow(2).mean(-1, keepdim=True) + config.rms_norm_eps)
+
+    embeddings = torch.empty(0)
+    in_scales, out_scales, mids, mlp_outs = ([torch.empty(0)] * count for _ in range(4))
+    attentions = [Attention(embeddings, embeddings, 1.0)] * count
     ids = torch.tensor([token_ids])
     # Modules are read in the order in which they run: nnsight refuses any other.
-    with torch.no_grad(), envoy.trace(ids, use_cache=False, logits_to_keep=1):
+    with torch.no_grad(), in_blocks(config), envoy.trace(ids, use_cache=False, logits_to_keep=1):
         for index in range(count):
             layer = decoder.layers[index]
-            inputs[index] = layer.input.save()
-            attended, pattern = layer.self_attn.output
-            outputs[index], patterns[index] = attended.save(), pattern.save()
+            if index == 0:
+                embeddings = layer.input.save()
+            in_scales[index] = scale(layer.input).save()
+            attended, attention = layer.self_attn.output
+            out_scales[index], attentions[index] = scale(attended).save(), attention.save()
             mids[index] = getattr(layer, architecture.mlp_norm).input.save()
             mlp_outs[index] = getattr(layer, architecture.mlp_out).output.save()
         final = decoder.norm.input.save()
         logits = envoy.output.logits.save()
 
-    def scale(x: Tensor) -> Tensor:
-        # As the norms do it, in float32; bit-identical to their own.
-        return torch.rsqrt(x[0].float().pow(2).mean(-1, keepdim=True) + eps)
-
     has_out_norm = architecture.attention_out_norm is not None
     captured = Capture(
-        embeddings=inputs[0][0].float(),
-        patterns=tuple(p[0].float() for p in patterns),
-        attention_scales=tuple(scale(x) for x in inputs),
-        attention_out_scales=tuple(scale(x) if has_out_norm else None for x in outputs),
+        embeddings=embeddings[0].float(),
+        attentions=tuple(attentions),
+        attention_scales=tuple(in_scales),
+        attention_out_scales=tuple(out_scales if has_out_norm else [None] * count),
         mlp_scales=tuple(scale(x) for x in mids),
         mid=tuple(x[0].float() for x in mids),
         mlp_out=tuple(x[0].float() for x in mlp_outs),

@@ -159,7 +159,7 @@ class ReplacementModel:
             NotFiniteError: the model computes NaN or infinity.
         """
         with self.lock:
-            return capture(self.envoy, self.architecture, token_ids, self.config.rms_norm_eps)
+            return capture(self.envoy, self.architecture, self.config, token_ids)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -46,7 +46,7 @@ def on_call(count, function):
         (StoredTranscoder, "encoder", 1),
         (Backward, "__call__", 0),
         (Backward, "__call__", 1),
-        (Backward, "_attention", 4),
+        (Backward, "_attend", 4),
         (Progress, "bar", 2),
     ],
 )

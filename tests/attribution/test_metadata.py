@@ -30,6 +30,7 @@ def test_settings_and_sizes(model):
         "max_features": 30,
         "max_logits": 3,
         "logit_mass": 0.5,
+        "keep": 1.0,
     }
 
 

@@ -99,7 +99,7 @@ def test_a_graph_is_no_circuit(saved):
 
 def test_the_file_says_what_it_is(saved):
     _, text = parts(saved)
-    assert text["schema"] == files.SCHEMA
+    assert text["schema"] == 1
     assert text["metadata"]["model"] == "google/gemma-3-1b-it"
 
 

@@ -113,7 +113,7 @@ def test_influence_is_the_series(graph):
 
 def test_influence_of_a_layered_graph_reads_each_edge_once(monkeypatch):
     graph, flow, rows = small_graph(3, n_layers=4, density=1.0), pruning._flow, []
-    monkeypatch.setattr(pruning, "_flow", lambda weight, edges: (rows.append(len(edges)), flow(weight, edges))[1])
+    monkeypatch.setattr(pruning, "_flow", lambda w, edges, rest: (rows.append(len(edges)), flow(w, edges, rest))[1])
     assert graph.influence.any()
     assert sum(rows) == len(graph.edges)
 

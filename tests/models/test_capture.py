@@ -21,7 +21,7 @@ def outputs(model):
 def test_residual_stream_and_patterns(model, outputs):
     captured = model.capture(PROMPT)
     for layer in range(LAYERS):
-        torch.testing.assert_close(captured.patterns[layer], outputs.attentions[layer][0])
+        torch.testing.assert_close(captured.attentions[layer].pattern(0, len(PROMPT)), outputs.attentions[layer][0])
     for layer in range(LAYERS - 1):  # the last hidden state is normalised
         after = captured.mid[layer] + captured.mlp_out[layer]
         torch.testing.assert_close(after, outputs.hidden_states[layer + 1][0], rtol=1e-5, atol=1e-5)
@@ -64,9 +64,9 @@ def test_reading_sites(model):
 def test_sliding_windows_bind_in_these_models(random_model):
     """Otherwise no test here could tell a windowed layer from another."""
     for architecture in ("gemma2", "gemma3_text", "gemma3"):
-        patterns = random_model(architecture).capture(PROMPT).patterns
-        assert not patterns[0][:, -1, 0].any()
-        assert patterns[1][:, -1, 0].all()
+        patterns = random_model(architecture).capture(PROMPT).attentions
+        assert [own.first(len(PROMPT) - 1) for own in patterns] == [len(PROMPT) - 4, 0, len(PROMPT) - 4]
+        assert patterns[1].pattern(0, len(PROMPT))[:, -1, 0].all()
 
 
 def test_capturing_again_gives_the_same(model):
