@@ -10,7 +10,12 @@ SCOPE = "google/gemma-scope-2-"
 @pytest.mark.parametrize(
     "dictionary, layer, wanted",
     [
-        ("4b-it/transcoder_all/layer_9_width_262k_l0_small_affine", 9, ("gemma-3-4b-it", "9-gemmascope-2-transcoder-262k")),
+        ("4b-it/transcoder_all/width_262k_l0_small_affine", 9, ("gemma-3-4b-it", "9-gemmascope-2-transcoder-262k")),
+        (
+            "4b-it/transcoder_all/layer_9_width_16k_l0_small_affine",
+            9,
+            ("gemma-3-4b-it", "9-gemmascope-2-transcoder-16k"),
+        ),
         ("4b-it/transcoder_all/width_16k_l0_small_affine", 12, ("gemma-3-4b-it", "12-gemmascope-2-transcoder-16k")),
         ("27b-it/transcoder_all/width_262k_l0_small_affine", 61, ("gemma-3-27b-it", "61-gemmascope-2-transcoder-262k")),
         ("4b-pt/resid_post/layer_17_width_16k_l0_medium", 17, ("gemma-3-4b", "17-gemmascope-2-res-16k")),
