@@ -2,7 +2,10 @@
 import { build, context } from "esbuild";
 
 const options = {
-  entryPoints: ["heatmap", "circuit", "card", "interventions", "workbench", "page"].map((name) => ({ in: `src/${name}/index.ts`, out: name })),
+  entryPoints: ["heatmap", "circuit", "card", "interventions", "workbench", "page"].map((name) => ({
+    in: `src/${name}/index.ts`,
+    out: name,
+  })),
   outdir: "../gemma_circuits/ui/static",
   absWorkingDir: import.meta.dirname,
   bundle: true,
