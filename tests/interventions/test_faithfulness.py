@@ -114,7 +114,9 @@ def test_pairs_and_distances_as_by_intervene(measured):
                 total += (change[here] ** 2).sum()
         assert distance.sources == len(cosines)
         assert distance.cosine.value == pytest.approx(np.mean(cosines), abs=1e-4)
-        assert distance.error == pytest.approx(error / total, rel=1e-3)
+        assert distance.error == pytest.approx(
+            error / total, rel=1e-3, abs=1e-9
+        )  # in mode "direct" all of it is rounding
         assert distance.cosine.low <= distance.cosine.value <= distance.cosine.high
     assert [distance.layers for distance in report.perturbation] == [1, 2]
 
@@ -133,8 +135,8 @@ def test_direct_mode_measures_edges(random_model, kind):
     for row in report.features:
         assert row.measured == pytest.approx(row.direct, abs=1e-5)
     for pair in report.pairs:
-        edge = graph.edges[pair.target, pair.source].item() / graph.nodes.activation[pair.target]
-        assert pair.measured == pytest.approx(edge, abs=1e-5)
+        moved = pair.measured * graph.nodes.activation[pair.target]  # a share of a faint activation magnifies rounding
+        assert moved == pytest.approx(graph.edges[pair.target, pair.source].item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

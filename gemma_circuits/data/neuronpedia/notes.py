@@ -12,7 +12,7 @@ from ..annotations import Supernode
 from ..circuit import Circuit
 from ..graph import Graph
 from ..nodes import Node, Nodes
-from .names import KIND_OF, node_id, subgraph_order
+from .names import KIND_OF, feature_number, node_id, subgraph_order
 
 _ID = re.compile(r"(E|L|\d+)_-?\d+_\d+")
 _AUTOMATIC = {"token": ("Emb:",), "error": ("Err:",), "logit": ("",)}
@@ -82,7 +82,7 @@ def read_notes(
         annotation.
     """
     groups, lost = _groups(params.get("supernodes"), places)
-    labels, clerps = _labels(in_file, params.get("clerps"))
+    labels, clerps = _labels(nodes, in_file, params.get("clerps"))
     pins = [str(name) for name in _listed(params.get("pinnedIds"))]
     drawn = dict.fromkeys(places[name] for name in pins if name in places)
     grouped = {index for members in groups.values() for index in members}
@@ -147,14 +147,14 @@ def _split(value: Any, places: Container[str]) -> Iterable[list[str]]:
         yield from found
 
 
-def _labels(nodes: Iterable[tuple[Mapping[str, Any], int]], clerps: Any) -> tuple[dict[int, str], Any]:
+def _labels(nodes: Nodes, in_file: Iterable[tuple[Mapping[str, Any], int]], clerps: Any) -> tuple[dict[int, str], Any]:
     """Label by index, and the entries of `clerps` (pairs of feature number and label) for features not listed."""
     given = {
         str(number): str(text) for number, text in (json.loads(clerps) if isinstance(clerps, str) else clerps or [])
     }
     found, used = {}, set()
-    for raw, index in nodes:
-        number, kind = str(raw.get("feature")), KIND_OF[raw["feature_type"]]
+    for raw, index in in_file:
+        number, kind = str(feature_number(nodes[index])), KIND_OF[raw["feature_type"]]
         text = raw.get("localClerp") or raw.get("clerp") or ""
         if kind == "feature" and number in given:
             used.add(number)
