@@ -175,7 +175,7 @@ def sweep(
     if landing is not None:
         for plan in plans:
             check_landing(model, plan, landing)
-    size, found = batch_size or _batch_size(baseline), []
+    size, found = batch_size or fitting_batch(baseline), []
     with Progress(progress).bar("experiments", total=len(plans)) as bar:
         for start in range(0, len(plans), size):
             changed, _ = spliced(baseline, plans[start : start + size], mode, landing, logits_to_keep=1)
@@ -212,7 +212,7 @@ def _made(intervention: Any, value: Any) -> Any:
     raise InterventionError("sweep", expected="Steer, Set, Add or a function of a value", got=repr(intervention))
 
 
-def _batch_size(baseline: Baseline) -> int:
+def fitting_batch(baseline: Baseline) -> int:
     """As many experiments as a tenth of the free memory holds, at most `MAX_BATCH`."""
     model, device = baseline.model, baseline.model.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

@@ -15,7 +15,7 @@ from ...models import ReplacementModel
 from ..baseline import Baseline
 from ..plan import resolve_all
 from ..splice import spliced
-from ..sweeps import _batch_size
+from ..sweeps import fitting_batch
 from ..values import Ablate, Intervention, Set
 
 
@@ -59,7 +59,7 @@ class Laboratory:
     ) -> None:
         self.model, self.graph, self.mode, self.span = model, graph, mode, span
         self.baseline = Baseline(model, model.prompt(graph.token_ids[: graph.n_positions]))
-        self.batch_size = batch_size or _batch_size(self.baseline)
+        self.batch_size = batch_size or fitting_batch(self.baseline)
         weights = torch.tensor([target.probability for target in graph.targets], dtype=torch.float64)
         self.weights = weights / weights.sum()
         """(targets,): their probabilities, summing to 1."""
