@@ -20,8 +20,6 @@ from ..models import ReplacementModel
 from .drawn import moved
 
 Kind: TypeAlias = Literal["ablate", "set", "steer", "patch"]
-MAX_SINGLE = 64
-"""Nodes that are also changed one by one, at most."""
 TOP = 6
 """Tokens that are listed before and after."""
 
@@ -52,7 +50,10 @@ class Change:
     def intervention(self, model: ReplacementModel, graph: Graph) -> Intervention:
         """The value that `intervene` takes."""
         nodes = self._places(model, graph) if self.kind == "patch" else [place(node) for node in self.nodes]
-        target = Supernode(self.name, nodes) if self.name else nodes
+        return self.of(Supernode(self.name, nodes) if self.name else nodes)
+
+    def of(self, target: Any) -> Intervention:
+        """The same change to something else."""
         match self.kind:
             case "ablate":
                 return Ablate(target)
@@ -198,24 +199,11 @@ def _outcome(graph: Graph, effect: Effect, nodes: tuple[NodeEffect, ...], texts:
 
 def _single(model: ReplacementModel, graph: Graph, experiment: Experiment, effect: Effect) -> tuple[NodeEffect, ...]:
     """Each node changed alone, against what the graph says."""
-    pairs = [(node, change) for change in experiment.changes for node in change.nodes][:MAX_SINGLE]
+    pairs = [(node, change) for change in experiment.changes for node in change.nodes]
     prompt, target = graph.token_ids[: graph.n_positions], graph.targets[0].token_id
     new = {(done.layer, done.position, done.feature): done.new for done in effect.applied if done.kind == "feature"}
 
-    def alone(pair: tuple[Node, Change]) -> Intervention:
-        node, change = pair
-        spot = place(node)
-        match change.kind:
-            case "ablate":
-                return Ablate(spot)
-            case "set":
-                return Set(spot, change.value)
-            case "steer":
-                return Steer(spot, change.value)
-            case _:
-                return Patch(spot, change.prompt)
-
-    found = sweep(model, prompt, alone, pairs, mode=experiment.mode, progress=False)
+    found = sweep(model, prompt, lambda pair: pair[1].of(place(pair[0])), pairs, mode=experiment.mode, progress=False)
     measured: Sequence[float | None] = [None] * len(pairs)
     if target < found.raw_logits.shape[1]:
         was, now = (x[..., target] - x.mean(-1) for x in (found.baseline_raw_logits, found.raw_logits))

@@ -77,6 +77,12 @@ def test_what_is_measured_is_what_intervene_measures(model, graph, at_city):
     assert outcome.texts[1] == gmc.generate(model, PROMPT, whole.interventions, max_new_tokens=2).text
 
 
+def test_every_node_is_measured_however_many(model, graph):
+    nodes = tuple(graph.nodes.where(kind="feature"))[:70]
+    outcome = conduct(model, graph, Experiment((Change("ablate", nodes),), "direct")).outcome
+    assert [effect.node for effect in outcome.nodes] == [node.index for node in nodes]
+
+
 def test_patching_the_places_of_the_state_brings_the_other_capital(model, graph, at_city):
     assert (
         conduct(model, graph, Experiment((Change("patch", at_city, prompt=OTHER),))).outcome.after[0][0]
