@@ -8,7 +8,7 @@ import { FULL } from "./stroke";
 const STEPS = [-1, -0.5, 0, 0.5, 1];
 
 export function legend(view: View<object>): HTMLElement {
-  const scale = h("span", { class: "gc-scale", "aria-hidden": "true" });
+  const scale = h("span", { class: "gc-edge-scale", "aria-hidden": "true" });
   const paint = () => {
     const stops = STEPS.map((step) => css(diverging(step, view.theme().dark)));
     scale.style.background = `linear-gradient(to right, ${stops.join(", ")})`;

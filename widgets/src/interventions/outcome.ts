@@ -31,7 +31,7 @@ function effects(session: Session, list: NodeEffect[], select: (node: number) =>
   const cell = (value: number | null) => {
     if (value === null) return h("td", {}, "–");
     const bar = h("i", { class: value < 0 ? "gc-signed gc-negative" : "gc-signed" });
-    bar.style.width = `${(50 * Math.abs(value)) / top}%`;
+    bar.style.width = `${(30 * Math.abs(value)) / top}%`;
     return h("td", { class: "gc-effect" }, bar, h("span", {}, number(value)));
   };
   const rows = list.map((effect) =>
