@@ -22,6 +22,8 @@ MAX_BATCH = 64
 """Rows sent down together at most: batches are as wide as their last position, so small ones waste less."""
 RERANK = 256
 """Rows between two rankings of the features still to be expanded."""
+STREAMED_BYTES = 3 * 2**30
+"""What a batch takes at most where it reads all decoder vectors anew."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,25 @@ class Job:
     backward: Backward
 
     @property
-    def row_floats(self) -> int:
-        """Floats that one row of a batch takes on its way down."""
+    def row_bytes(self) -> Tensor:
+        """(layers + 1,): what a row of a batch takes on its way down, by the layer where it reads; the last: logits."""
         layer, n_positions = self.model.layer(0), self.sources.n_positions
-        carried = sum(n_positions - attention.first(n_positions) for attention in self.captured.attentions)
-        here = self.model.d_model * (self.model.n_layers + 3) + 3 * layer.output.shape[1]
-        return min(n_positions, BLOCK) * here + (n_positions > BLOCK) * carried * layer.value.shape[0]
+        block, width = min(n_positions, BLOCK), layer.value.shape[0] * (n_positions > BLOCK)
+        seen = [n_positions - attention.first(n_positions) for attention in self.captured.attentions]
+        below = [block * self.model.d_model + keys * width for keys in seen]
+        fixed = self.sources.n_columns + 3 * block * (self.model.d_model + layer.output.shape[1])
+        return 4 * (fixed + torch.tensor([0, *below]).cumsum(0))
+
+    def fitting(self, layers: Tensor) -> int:
+        """How many rows that read at such layers go down together: what a tenth of the free memory holds.
+
+        Where every batch reads all decoder vectors anew, a quarter, and more rows: fewer batches read less.
+        """
+        device, streamed = self.captured.final.device, not self.sources.decoders.held
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+        room = min(free // 4, STREAMED_BYTES) if streamed else free // 10
+        taken = max(1, int(self.row_bytes[layers].sum()))
+        return max(1, min(RERANK if streamed else MAX_BATCH, room * len(layers) // taken))
 
     def targets_rows(self) -> Expanded:
         """Expand the targets."""
@@ -53,7 +68,7 @@ class Job:
         return Expanded(torch.empty(0, dtype=torch.int64), layers, edges, bias, sizes)
 
     def rows(
-        self, features: Tensor, batch_size: int, done: Callable[[float], object] = lambda rows: None
+        self, features: Tensor, batch_size: int | None, done: Callable[[float], object] = lambda rows: None
     ) -> Iterator[Expanded]:
         """Expand features, given by their places in `sources.active`; tells `done` by how many rows it got further."""
         active, transcoder = self.sources.active, self.model.transcoder
@@ -61,7 +76,8 @@ class Job:
             return  # `split` would yield one empty batch
         # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
         features = features[active.positions[features].argsort(descending=True, stable=True)]
-        for batch in features.tensor_split(math.ceil(len(features) / batch_size)):
+        size = batch_size or self.fitting(active.layers[features])
+        for batch in features.tensor_split(math.ceil(len(features) / size)):
             batch = batch[active.layers[batch].argsort(descending=True, stable=True)]
             layers, ids = active.layers[batch].tolist(), active.features[batch]
             vectors, biases = [], []
@@ -105,17 +121,3 @@ def prepare(
         active = encode(model, captured, ignored, progress)
         sources = gather(model, captured, active, ignored, progress)
     return Job(model, whole, position, captured, sources, resolved, Backward(model, captured, sources))
-
-
-def choose_batch_size(job: Job) -> int:
-    """As many rows as a tenth of the free memory holds, at most `MAX_BATCH`.
-
-    Where every batch reads all decoder vectors anew, a quarter, and all rows between two rankings: fewer batches read
-    less.
-    """
-    if job.captured.final.device.type == "cuda":
-        free = torch.cuda.mem_get_info(job.captured.final.device)[0]
-    else:
-        free = psutil.virtual_memory().available
-    share, most = (10, MAX_BATCH) if job.sources.decoders.held else (4, RERANK)
-    return max(1, min(most, int(free / share / 4 / (job.row_floats + job.sources.n_columns))))

@@ -13,7 +13,7 @@ from ..transcoders.protocol import Site
 from .decoders import ActiveFeatures, Decoders
 from .progress import Progress
 
-BLOCK = 128
+BLOCK = 64
 """Positions that a cotangent passes together."""
 
 
@@ -86,6 +86,9 @@ def gather(
     transcoder, n_positions = model.transcoder, len(captured.embeddings)
     devices = [true.device for true in captured.mlp_out]
     decoders = Decoders(transcoder, active, devices, n_positions, BLOCK)
+    if not decoders.held:  # room for rows: of the encoders, only some rows are read again
+        for layer in transcoder.layers:
+            transcoder.release(layer)
     errors, constants = [], []
     for layer, true in enumerate(captured.mlp_out):
         error = true.clone()

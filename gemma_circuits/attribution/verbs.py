@@ -13,7 +13,7 @@ from ..data import Graph, Nodes
 from ..data.errors import ArgumentError, NotFiniteError
 from ..models import PromptLike, ReplacementModel
 from .expanded import LONG, WHOLE_BYTES, Expanded
-from .job import RERANK, Job, choose_batch_size, prepare
+from .job import RERANK, Job, prepare
 from .progress import Progress
 from .ranking import Ranking
 from .targets import TargetLike
@@ -71,7 +71,7 @@ def attribute(
     _check_keep(keep)
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
     budget, keep = _settle(job, max_features, keep)
-    rows = _expand(job, budget, keep, batch_size or choose_batch_size(job), Progress(progress))
+    rows = _expand(job, budget, keep, batch_size, Progress(progress))
     settings = {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass, "keep": keep}
     return _graph(job, rows, settings)
 
@@ -117,7 +117,8 @@ def estimate(
     start = time.perf_counter()
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
     prepared = time.perf_counter()
-    active, size = len(job.sources.active), batch_size or choose_batch_size(job)
+    layers = job.sources.active.layers
+    active, size = len(layers), batch_size or job.fitting(layers)
     budget, keep = _settle(job, max_features, keep)
     sample, stored = torch.linspace(0, active - 1, min(active, size)).long(), 0
     for rows in job.rows(sample, size):
@@ -127,9 +128,9 @@ def estimate(
     seconds = prepared - start + (time.perf_counter() - prepared) * scale
     columns = job.sources.n_columns
     memory = job.sources.decoders.resident + int(stored * scale)
+    memory += int(job.row_bytes[layers[sample]].sum())
     memory += 4 * (
         2 * rows * (columns - active + budget)  # the graph, cut out of the rows
-        + size * (job.row_floats + columns)
         + 4 * model.n_layers * job.sources.tokens.numel()
         + sum(attention.query.numel() + attention.key.numel() for attention in job.captured.attentions)
     )
@@ -160,7 +161,7 @@ def _kept(rows: Expanded, job: Job, budget: int, keep: float) -> Expanded:
     return rows if keep == 1 and budget * active * 4 <= WHOLE_BYTES else rows.pack(active, keep)
 
 
-def _expand(job: Job, budget: int, keep: float, batch_size: int, progress: Progress) -> list[Expanded]:
+def _expand(job: Job, budget: int, keep: float, batch_size: int | None, progress: Progress) -> list[Expanded]:
     """Rows of the `budget` features of largest influence, batch by batch, then those of the targets."""
     active, found = job.sources.active, []
     everything = budget == len(active)

@@ -97,6 +97,10 @@ class Transcoder(Protocol):
         """The affine skip `A` (d_in, d_out), used as `x @ A`; None where the release has none."""
         ...
 
+    def release(self, layer: int) -> None:
+        """Take what was read of a layer's file out of resident memory; the next use reads it again."""
+        ...
+
     def fingerprint(self) -> str:
         """Hex digest that tells these weights from others."""
         ...

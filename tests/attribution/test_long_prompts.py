@@ -6,6 +6,7 @@ from random_models import ARCHITECTURES, KINDS, PROMPT, random_folder, random_tr
 
 import gemma_circuits.attribution.decoders as decoders
 import gemma_circuits.attribution.expanded as expanded
+import gemma_circuits.attribution.job as jobs
 import gemma_circuits.attribution.sources as sources
 import gemma_circuits.attribution.verbs as engine
 import gemma_circuits.models.attention as attention
@@ -66,6 +67,28 @@ def test_vectors_that_are_not_held_are_read_in_small_parts(model, monkeypatch):
     trace(model, max_features=5)
     assert len(read) > 80
     assert max(read) <= 40_000
+
+
+def test_batches_are_as_large_as_their_rows_allow(model, monkeypatch):
+    """Rows that read low in the model take less on their way down."""
+    in_blocks(monkeypatch, 8)
+    job = engine.prepare(model, LONG, None, -1, 10, 0.95, engine.Progress(False))
+    low, high = torch.zeros(9, dtype=torch.int64), torch.full((9,), 2)
+    assert (job.row_bytes.diff() > 0).all()
+    monkeypatch.setattr(jobs, "STREAMED_BYTES", 5 * int(job.row_bytes[2]))
+    assert job.fitting(high) == 5 < job.fitting(low)
+    monkeypatch.setattr(jobs, "STREAMED_BYTES", 1)
+    assert job.fitting(high) == 1
+
+
+def test_encoders_leave_memory_where_it_is_short(model, monkeypatch):
+    released = []
+    monkeypatch.setattr(model.transcoder, "release", released.append)
+    trace(model, max_features=5)
+    assert released == []
+    in_blocks(monkeypatch, 8)
+    trace(model, max_features=5)
+    assert released == [0, 1, 2]
 
 
 def test_early_positions_that_nothing_reads_are_skipped(tmp_path, monkeypatch):
