@@ -76,7 +76,7 @@ def _in_a_process(folder: str, run: dict[str, int]) -> dict[str, float]:
 
 
 def _measure(told: dict[str, Any]) -> dict[str, float]:
-    """Seconds, and bytes beyond those of the opened model: the better of two runs."""
+    """Seconds, the better of two runs, and bytes beyond those of the opened model."""
     import psutil
     from attribution import peak, prompt
 
@@ -85,18 +85,18 @@ def _measure(told: dict[str, Any]) -> dict[str, float]:
     model = gmc.load(Path(told["folder"]) / "model", Path(told["folder"]) / "clt", device="cpu")
     ids = prompt(argparse.Namespace(tokens=told["tokens"]))
     gmc.attribute(model, ids[:4], max_features=64, progress=False)  # what is slow only once
-    found = []
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    opened, seconds = psutil.Process().memory_info().rss, []
     for _ in range(2):
-        gc.collect()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        opened, start = psutil.Process().memory_info().rss, time.perf_counter()
+        start = time.perf_counter()
         graph = gmc.attribute(model, ids, max_features=told["rows"], progress=False)
-        found.append({"seconds": time.perf_counter() - start, "bytes": max(peak() - opened, 1)})
+        seconds.append(time.perf_counter() - start)
         expanded = len(graph.nodes.where(kind="feature"))
         if expanded < told["rows"]:
             raise SystemExit(f"only {expanded} features fire: fewer than the {told['rows']} rows asked for")
         del graph
-    return {figure: min(one[figure] for one in found) for figure in found[0]}
+    return {"seconds": min(seconds), "bytes": peak() - opened}
 
 
 def _plot(series: dict[str, list[tuple[int, dict[str, float]]]], path: Path) -> None:

@@ -106,7 +106,8 @@ class Backward:
         home, span, first = self.captured.final.device, max(rows.positions) + 1, min(rows.positions)
         constant = self.captured.final.new_zeros(len(rows))
         devices = {home, *(mid.device for mid in self.captured.mid)}
-        edges = {device: constant.new_zeros(len(rows), self.sources.n_columns, device=device) for device in devices}
+        # By column: with few rows, products that end in whole columns take two thirds of the time.
+        edges = {device: constant.new_zeros(self.sources.n_columns, len(rows), device=device) for device in devices}
         carried: list[Carried | None] = [None] * len(self.layers)
         for start in reversed(range(0, span, _sources.BLOCK)):
             block = slice(start, min(start + _sources.BLOCK, span))
@@ -119,6 +120,7 @@ class Backward:
         total = edges.pop(home)
         for other in edges.values():
             total += other.to(home)
+        total = total.T.contiguous()
         total[:, : len(self.activations)] *= self.activations
         return total, constant
 
@@ -233,8 +235,8 @@ class Backward:
         for layer, (own, vectors) in enumerate(zip(flowing, written)):
             if own is not None:
                 first = n_features + layer * n_positions
-                products = torch.einsum("npd,pd->np", own, vectors[block])
-                edges[own.device][: len(own), first + block.start : first + block.stop] = products
+                products = torch.einsum("npd,pd->pn", own, vectors[block])
+                edges[own.device][first + block.start : first + block.stop, : len(own)] = products
         for own, vectors in zip(flowing, sources.constants):
             if own is not None:
                 constant[: len(own)] += (own.flatten(1) @ vectors[block].flatten()).to(constant.device)
@@ -242,6 +244,6 @@ class Backward:
             for own, (vectors, columns, places) in zip(flowing, writes):
                 if own is None:
                     continue
-                ours = edges[own.device][: len(own)]
+                ours = edges[own.device][:, : len(own)]
                 for position, column, place in zip(range(inner.start - block.start, own.shape[1]), columns, places):
-                    ours[:, column].addmm_(own[:, position], vectors[place].T)
+                    ours[column].addmm_(vectors[place], own[:, position].T)

@@ -105,7 +105,9 @@ class Decoders:
         first, last = torch.searchsorted(self.active.positions, torch.tensor([block.start, block.stop])).tolist()
         here = ActiveFeatures(*(column[first:last] for column in self.active))
         places = _places(self.transcoder, here, block)
-        vectors = [torch.empty(rows[-1].stop, self.transcoder.d_out, dtype=torch.float32) for _, rows, _ in places]
+        counts = [rows[-1].stop for _, rows, _ in places]
+        # One piece of memory goes back to the system when it is not needed any more; many smaller ones would not.
+        vectors = torch.empty(sum(counts), self.transcoder.d_out, dtype=torch.float32).split(counts)
 
         def fill(layer: int) -> None:
             mine = (here.layers == layer).nonzero().squeeze(1)

@@ -18,7 +18,7 @@ from .progress import Progress
 from .sources import BLOCK, Sources, check_traceable, encode, gather
 from .targets import TargetLike, Targets, resolve_targets
 
-MAX_BATCH = 64
+MAX_BATCH = 128
 """Rows sent down together at most: batches are as wide as their last position, so small ones waste less."""
 RERANK = 256
 """Rows between two rankings of the features still to be expanded."""
@@ -45,8 +45,9 @@ class Job:
         block, width = min(n_positions, BLOCK), layer.value.shape[0] * (n_positions > BLOCK)
         seen = [n_positions - attention.first(n_positions) for attention in self.captured.attentions]
         below = [block * self.model.d_model + keys * width for keys in seen]
-        fixed = self.sources.n_columns + 3 * block * (self.model.d_model + layer.output.shape[1])
-        return 4 * (fixed + torch.tensor([0, *below]).cumsum(0))
+        passing = 3 * block * (self.model.d_model + layer.output.shape[1]) + torch.tensor([0, *below]).cumsum(0)
+        columns = self.sources.n_columns  # twice in the end, when they are turned into rows
+        return 4 * (columns + passing.clamp_min(columns))
 
     def fitting(self, layers: Tensor) -> int:
         """How many rows that read at such layers go down together: what a tenth of the free memory holds.
