@@ -39,6 +39,14 @@ def test_influences_are_an_inverse(graph):
     assert torch.allclose(graph.wiring.weights @ found.logits, graph.influence[:count].double(), atol=1e-6)
 
 
+def test_edges_that_are_not_stored_count_as_received(model):
+    graph = attribute(model, PROMPT, max_features=None, keep=0.8, progress=False)
+    assert graph.target_rest.any()
+    chosen = torch.arange(graph.wiring.n_features)
+    summed = graph.wiring.weights @ influences(graph, chosen).logits
+    torch.testing.assert_close(summed, graph.influence[: len(chosen)].double(), rtol=1e-6, atol=1e-9)
+
+
 def test_by_hand():
     """0 -> 1 -> 2 -> logit, 0 -> 2 and 0 -> logit; activations 2, 4 and 5; the token sends 1 to feature 1."""
     nodes = Nodes.build(

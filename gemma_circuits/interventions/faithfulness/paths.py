@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...data import Graph
+from ...data.pruning import incoming
 
 
 class Paths(NamedTuple):
@@ -41,9 +42,8 @@ def influences(graph: Graph, chosen: Tensor) -> Paths:
         graph: whose edges run from lower to higher layers.
         chosen: (n,) int64: indices of features.
     """
-    edges = graph.edges.abs()
-    received = edges.sum(1, dtype=torch.float64)
-    return _summed(graph, edges, torch.where(received > 0, 1 / received, 0.0), chosen)
+    received = incoming(graph.wiring)
+    return _summed(graph, graph.edges.abs(), torch.where(received > 0, 1 / received, 0.0), chosen)
 
 
 def _summed(graph: Graph, edges: Tensor, scales: Tensor, chosen: Tensor) -> Paths:
