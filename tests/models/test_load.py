@@ -1,5 +1,7 @@
 """`load` opens what Hugging Face saves, with the very weights that were saved."""
 
+import gc
+
 import pytest
 import torch
 from random_models import (
@@ -13,7 +15,7 @@ from random_models import (
     random_transcoder,
 )
 
-from gemma_circuits import attribute, load
+from gemma_circuits import attribute, errors, load
 
 NAMES = {"gemma2": "Gemma 2", "gemma3_text": "Gemma 3 text", "gemma3": "Gemma 3", "llama": "Llama", "qwen3": "Qwen 3"}
 
@@ -95,3 +97,17 @@ def test_bfloat16_graphs_are_float32_and_near(tmp_path, architecture):
 def test_folders_by_either_name(tmp_path, path):
     folder = random_folder(tmp_path / "mine", "llama")
     assert load(path(folder), random_transcoder(), device="auto").name == "mine"
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_collected_as_before(tmp_path, collecting):
+    before = gc.isenabled()
+    try:
+        (gc.enable if collecting else gc.disable)()
+        load(random_folder(tmp_path / "model", "gemma3_text"), random_transcoder())
+        assert gc.isenabled() == collecting
+        with pytest.raises(errors.MissingWeightsError):
+            load(tmp_path / "nothing", random_transcoder())
+        assert gc.isenabled() == collecting
+    finally:
+        (gc.enable if before else gc.disable)()
