@@ -337,7 +337,7 @@ def test_the_keyboard_walks_along_the_strongest_edges(shown):
     press("F2")
     shown.page.keyboard.type("says so")
     shown.page.keyboard.press("Enter")
-    shown.notebook.until(f"dict(graph.annotations.notes.labels)[graph.nodes[{below}]] == 'says so'")
+    shown.notebook.until(f"dict(graph.annotations.notes.labels).get(graph.nodes[{below}]) == 'says so'")
     shown.focus()
     press("?")
     expect(shown.page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
