@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..data.errors import PositionError
 from ..models import Capture, Prompt, PromptLike, ReplacementModel
+from . import sources as _sources
 from .backward import Backward, Rows
 from .expanded import Expanded
 from .progress import Progress
-from .sources import BLOCK, Sources, check_traceable, encode, gather
+from .sources import Sources, check_traceable, encode, gather
 from .targets import TargetLike, Targets, resolve_targets
 
 MAX_BATCH = 128
@@ -42,10 +43,12 @@ class Job:
     def row_bytes(self) -> Tensor:
         """(layers + 1,): what a row of a batch takes on its way down, by the layer where it reads; the last: logits."""
         layer, n_positions = self.model.layer(0), self.sources.n_positions
-        block, width = min(n_positions, BLOCK), layer.value.shape[0] * (n_positions > BLOCK)
-        seen = [n_positions - attention.first(n_positions) for attention in self.captured.attentions]
-        below = [block * self.model.d_model + keys * width for keys in seen]
-        passing = 3 * block * (self.model.d_model + layer.output.shape[1]) + torch.tensor([0, *below]).cumsum(0)
+        block = min(n_positions, _sources.BLOCK)
+        flowing, width = block * self.model.d_model, layer.value.shape[0] * (n_positions > block)
+        carried = [(n_positions - attention.first(n_positions)) * width for attention in self.captured.attentions]
+        # A row attends at its own layer too, and flows through those below it and the embeddings.
+        held = torch.tensor([*(flowing + values for values in carried), flowing]).cumsum(0)
+        passing = held + flowing + block * layer.output.shape[1]
         columns = self.sources.n_columns  # twice in the end, when they are turned into rows
         return 4 * (columns + passing.clamp_min(columns))
 

@@ -7,7 +7,11 @@ import torch
 from random_models import LAYERS, PROMPT, random_transcoder, with_transcoder
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import gemma_circuits.attribution.sources as sources
 from gemma_circuits import Estimate, attribute, estimate
+from gemma_circuits.attribution.backward import Rows
+from gemma_circuits.attribution.job import prepare
+from gemma_circuits.attribution.progress import Progress
 
 LONG = (2, *(20 + i * i % 70 for i in range(40)))
 
@@ -78,3 +82,20 @@ def test_nothing_fires(model):
 def test_fewer_edges_take_less_memory(model):
     model = with_transcoder(model, random_transcoder("clt affine", features=96))
     assert estimate(model, LONG, keep=0.3).memory < estimate(model, LONG).memory
+
+
+@pytest.mark.parametrize("layer", range(LAYERS + 1))
+@pytest.mark.parametrize("block", [4, 100])
+def test_what_a_row_takes(model, monkeypatch, block, layer):
+    """By how much the peak grows with rows: within a third, by layer, in blocks and whole."""
+    monkeypatch.setattr(sources, "BLOCK", block)
+    job = prepare(model, LONG, None, -1, 10, 0.95, Progress(False))
+    job.backward(rows := Rows([layer] * 8, [len(LONG) - 1] * 8, torch.randn(8, model.d_model)))
+    peaks = []
+    for times in (1, 3):
+        many = Rows(rows.layers * times, rows.positions * times, rows.vectors.repeat(times, 1))
+        with PeakMemory() as measured:
+            job.backward(many)
+        peaks.append(measured.peak)
+    grown = (peaks[1] - peaks[0]) / 16
+    assert grown / 1.34 < int(job.row_bytes[layer]) < grown * 1.34
