@@ -16,6 +16,7 @@ from random_models import (
 )
 
 from gemma_circuits import attribute, errors, load
+from gemma_circuits.models import replacement
 
 NAMES = {"gemma2": "Gemma 2", "gemma3_text": "Gemma 3 text", "gemma3": "Gemma 3", "llama": "Llama", "qwen3": "Qwen 3"}
 
@@ -100,8 +101,9 @@ def test_folders_by_either_name(tmp_path, path):
 
 
 @pytest.mark.parametrize("collecting", [True, False])
-def test_garbage_is_collected_as_before(tmp_path, collecting):
-    before = gc.isenabled()
+def test_garbage_is_collected_as_before(tmp_path, monkeypatch, collecting):
+    before, meanwhile, opening = gc.isenabled(), [], replacement.open_config
+    monkeypatch.setattr(replacement, "open_config", lambda where: meanwhile.append(gc.isenabled()) or opening(where))
     try:
         (gc.enable if collecting else gc.disable)()
         load(random_folder(tmp_path / "model", "gemma3_text"), random_transcoder())
@@ -109,5 +111,6 @@ def test_garbage_is_collected_as_before(tmp_path, collecting):
         with pytest.raises(errors.MissingWeightsError):
             load(tmp_path / "nothing", random_transcoder())
         assert gc.isenabled() == collecting
+        assert meanwhile == [False, False]
     finally:
         (gc.enable if before else gc.disable)()
