@@ -37,6 +37,15 @@ def test_heavy_modules_come_with_first_use():
     assert "torch" in modules_after("import gemma_circuits; gemma_circuits.Graph")
 
 
+def test_the_pocket_model_opens_without_its_network():
+    heavy = modules_after("import gemma_circuits; gemma_circuits.load()") & {
+        "transformers",
+        "nnsight",
+        "huggingface_hub",
+    }
+    assert not heavy
+
+
 def test_every_public_name_resolves():
     assert sorted(gmc.__all__) == list(gmc.__all__)
     assert set(gmc.__all__) <= set(dir(gmc))

@@ -1,37 +1,24 @@
-"""A language model together with the transcoder that stands in for its MLPs, and `load`, which opens both."""
+"""A language model together with the transcoder that stands in for its MLPs."""
 
 from __future__ import annotations
 
-import gc
 import operator
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..data.errors import ArgumentError, MismatchError
-from ..transcoders import StoredTranscoder, Transcoder, fingerprint, open_transcoder, recommended
+from ..data.errors import MismatchError
+from ..transcoders import Transcoder, fingerprint
 from ..transcoders.protocol import Site
 from .architecture import Architecture, architecture_of
 from .capture import Capture, capture
 from .opened import remember
 from .prompt import Prompt, PromptLike, tokenize
-from .weights import open_checkpoint, open_config
-
-POCKET = "gemma-circuits/pocket"
-"""Name of the model that ships with this package."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class MismatchWarning(UserWarning):
-    """A transcoder whose files record another model than the one it is used on."""
 
 
 class LayerWeights(NamedTuple):
@@ -47,6 +34,36 @@ class LayerWeights(NamedTuple):
     """(d,): of the norm after attention; None where there is none."""
     mlp_gain: Tensor
     """(d,): of the norm before the MLP."""
+
+
+class Network(NamedTuple):
+    """A language model, opened."""
+
+    module: Any
+    """The Hugging Face model, with eager attention."""
+    tokenizer: Any
+    architecture: Architecture
+    envoy: Any
+    """The model as nnsight wraps it."""
+
+    @classmethod
+    def of(cls, module: Any, tokenizer: Any) -> Network:
+        """Look up the architecture and wrap the model.
+
+        Raises:
+            UnsupportedModelError: an architecture without a record.
+        """
+        from nnsight import TransformersModel  # takes time to import, which `import gemma_circuits` should not
+
+        architecture = architecture_of(module.config)
+        return cls(
+            module, tokenizer, architecture, TransformersModel(module, tokenizer=tokenizer, task="text-generation")
+        )
+
+    @property
+    def decoder(self) -> Any:
+        """The text decoder."""
+        return operator.attrgetter(self.architecture.decoder)(self.module)
 
 
 class ReplacementModel:
@@ -69,20 +86,58 @@ class ReplacementModel:
     def __init__(
         self, model: Any, tokenizer: Any, transcoder: Transcoder, *, name: str, files: tuple[Path, ...] = ()
     ) -> None:
-        from nnsight import TransformersModel
+        self._network: Network | Callable[[], tuple[Any, Any]] = Network.of(model, tokenizer)
+        check_fit(transcoder, model.config, name)
+        self._start(transcoder, name, files)
 
-        self.architecture: Architecture = architecture_of(model.config)
-        self.tokenizer, self.transcoder, self.name = tokenizer, transcoder, name
-        self.config = model.config.get_text_config()
+    @classmethod
+    def opened_by_use(
+        cls, network: Callable[[], tuple[Any, Any]], transcoder: Transcoder, *, name: str, files: tuple[Path, ...]
+    ) -> ReplacementModel:
+        """One whose network and tokenizer are opened when something first asks for them.
+
+        Only for files known to be whole and to fit: what is wrong with them would be told late.
+        """
+        model = cls.__new__(cls)
+        model._network = network
+        model._start(transcoder, name, files)
+        return model
+
+    def _start(self, transcoder: Transcoder, name: str, files: tuple[Path, ...]) -> None:
+        self.transcoder, self.name, self._files = transcoder, name, files
         self.lock = threading.RLock()
         self.opened_as: tuple[str, ...] | None = None
         """What `load` was told of model and transcoder, so that code can open them again; None if it was not `load`."""
-        self._files = files
-        self.envoy = TransformersModel(model, tokenizer=tokenizer, task="text-generation")
-        self.module = model
-        self._decoder = operator.attrgetter(self.architecture.decoder)(model)
-        check_fit(transcoder, model.config, name)
         remember(self)
+
+    @property
+    def network(self) -> Network:
+        """The language model and what belongs to it."""
+        if not isinstance(self._network, Network):
+            with self.lock:
+                if not isinstance(self._network, Network):  # nobody else was faster
+                    self._network = Network.of(*self._network())
+        return self._network
+
+    @property
+    def module(self) -> Any:
+        """The Hugging Face model."""
+        return self.network.module
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+        return self.network.tokenizer
+
+    @property
+    def architecture(self) -> Architecture:
+        """Its record."""
+        return self.network.architecture
+
+    @property
+    def config(self) -> Any:
+        """The configuration of its text decoder."""
+        return self.module.config.get_text_config()
 
     @property
     def n_layers(self) -> int:
@@ -128,11 +183,11 @@ class ReplacementModel:
     @cached_property
     def final_gain(self) -> Tensor:
         """(d,) float32: of the final norm, offset included."""
-        return self._gain(self._decoder.norm)
+        return self._gain(self.network.decoder.norm)
 
     def layer(self, index: int) -> LayerWeights:
         """The weights of one layer that linear paths pass through."""
-        module, record = self._decoder.layers[index], self.architecture
+        module, record = self.network.decoder.layers[index], self.architecture
         return LayerWeights(
             module.self_attn.v_proj.weight,
             module.self_attn.o_proj.weight,
@@ -162,7 +217,7 @@ class ReplacementModel:
             NotFiniteError: the model computes NaN or infinity.
         """
         with self.lock:
-            return capture(self.envoy, self.architecture, self.config, token_ids)
+            return capture(self.network.envoy, self.architecture, self.config, token_ids)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -192,115 +247,6 @@ class ReplacementModel:
         )
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without looking for garbage: importing libraries makes none, and looking takes a tenth of the first `load`."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-@_uncollected()
-def load(
-    model: str | Path | None = None,
-    transcoder: str | Path | Transcoder | None = None,
-    *,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-) -> ReplacementModel:
-    """Open a model and its transcoder.
-
-    Args:
-        model: a hub id or a local folder; None for the pocket model, which ships with this package.
-        transcoder: a hub id with the folder behind it, a local folder, or an opened one; None for the one recommended
-            for the model (`gemma_circuits.catalogue` lists all).
-        device: "cpu", "cuda", "mps", or "auto" to spread the model over all devices; None for the best one at hand.
-        dtype: "float32", "bfloat16" or "float16"; None for the checkpoint's own on an accelerator and float32 on CPU.
-
-    Raises:
-        WeightsError: missing, truncated or ill-shaped files (its subclasses tell which).
-        MismatchError: model and transcoder do not belong together.
-        UnsupportedModelError: an architecture or a file layout without a record.
-        ArgumentError: a device or dtype that there is not.
-
-    Example:
-        >>> model = load()
-        >>> model.n_layers
-        6
-    """
-    device = _device(device)
-    if dtype is not None and dtype not in (*DTYPES, *DTYPES.values()):
-        raise ArgumentError("dtype", expected="one of " + ", ".join(DTYPES), got=repr(dtype))
-    dtype = DTYPES[dtype] if isinstance(dtype, str) else dtype
-    if dtype is None and (device == "cpu" or _device(None) == "cpu"):
-        dtype = torch.float32
-    where = model if model is not None else POCKET
-    name = Path(where).name if Path(where).is_dir() else str(where)
-    given = transcoder
-    if transcoder is None:
-        transcoder = _recommended(name)
-    if isinstance(transcoder, str | Path):
-        transcoder = open_transcoder(transcoder)
-    folder = _pocket("model") if name == POCKET else where
-    config = open_config(folder)
-    check_fit(transcoder, config, name)  # before gigabytes of weights are read
-    _warn_of_other_name(transcoder.model_name, where)
-    network, tokenizer, weights = open_checkpoint(folder, config, device, dtype)
-    if device != "cpu" and isinstance(transcoder, StoredTranscoder):
-        _hold_encoders(transcoder, network.lm_head.weight.device)
-    opened = ReplacementModel(network, tokenizer, transcoder, name=name, files=weights)
-    if given is None or isinstance(given, str | Path):
-        opened.opened_as = tuple(str(part) for part in (model, given) if part is not None)
-    return opened
-
-
-def _hold_encoders(transcoder: StoredTranscoder, device: torch.device) -> None:
-    """Keep encoders on the accelerator where they take less than half of what is free there."""
-    size = sum(tensors.w_enc.nbytes for tensors in map(transcoder.tensors, transcoder.layers))
-    if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
-        transcoder.hold_encoders(device)
-
-
-def _pocket(folder: str) -> Path:
-    return Path(str(files("gemma_circuits"))) / "pocket" / "weights" / folder
-
-
-def _recommended(name: str) -> str | Path:
-    if name == POCKET:
-        return next(iter(sorted(_pocket("clt").glob("width_*"))), _pocket("clt"))
-    found = recommended(name)
-    if found is None:
-        raise ArgumentError(
-            f"transcoder for {name}",
-            expected="a folder or a hub id",
-            got="None",
-            remedy="no release is known to belong to this model: name one",
-        )
-    return found
-
-
-def _device(device: str | torch.device | None) -> str:
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if str(device) == "auto":
-        return "auto"
-    try:
-        kind = torch.device(device).type
-    except (RuntimeError, TypeError):
-        kind = None
-    if kind not in ("cpu", "cuda", "mps"):
-        raise ArgumentError("device", expected="cpu, cuda, mps or auto", got=repr(device))
-    if (kind == "cuda" and torch.cuda.device_count() <= (torch.device(device).index or 0)) or (
-        kind == "mps" and not torch.backends.mps.is_available()
-    ):
-        raise ArgumentError("device", expected="a device of this machine", got=repr(device), remedy="leave it out")
-    return "cpu" if kind == "cpu" else str(device)
-
-
 def check_fit(transcoder: Transcoder, config: Any, name: str) -> None:
     """Refuse a transcoder whose width or layers are not those of the model with this configuration.
 
@@ -319,13 +265,4 @@ def check_fit(transcoder: Transcoder, config: Any, name: str) -> None:
     if layers[-1] >= count or (transcoder.kind == "clt" and len(layers) != count):
         raise MismatchError(
             place, expected=f"{count} layers", got=f"{len(layers)}, up to layer {layers[-1]}", remedy=remedy
-        )
-
-
-def _warn_of_other_name(recorded: str | None, where: str | Path) -> None:
-    if recorded and Path(recorded).name.lower() not in {part.lower() for part in Path(where).parts}:
-        warnings.warn(
-            f"the transcoder was trained on {recorded}, and is used here on {Path(where).name}",
-            MismatchWarning,
-            stacklevel=4,
         )

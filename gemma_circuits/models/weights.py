@@ -92,7 +92,7 @@ def open_checkpoint(
             got=str(tuple(found)),
             remedy="config.json and the weights belong to different models",
         )
-    return model.eval().requires_grad_(False), _open_tokenizer(name), _weight_files(name, config)
+    return model.eval().requires_grad_(False), _open_tokenizer(name), weight_files(name, config)
 
 
 @contextmanager
@@ -165,7 +165,8 @@ def _check_files(folder: Path) -> None:
                 )
 
 
-def _weight_files(name: str, config: Any) -> tuple[Path, ...]:
+def weight_files(name: str, config: Any = None) -> tuple[Path, ...]:
+    """Where the weights of a folder or, with its configuration, a hub id lie."""
     if Path(name).is_dir():
         folder = Path(name)
     else:

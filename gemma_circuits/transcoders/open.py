@@ -11,7 +11,6 @@ from .circuit_tracer import open_circuit_tracer
 from .find import find
 from .gemma_scope import open_gemma_scope_2, open_gemma_scope_2_set
 from .gemma_scope_1 import open_gemma_scope_1
-from .hub import fetch, parse_address
 from .protocol import Site
 from .stored import StoredTranscoder
 
@@ -46,7 +45,11 @@ def open_transcoder(
     folder = Path(where).expanduser()
     if files := _weight_files(folder):
         return _open(folder.absolute(), files, _name(folder.absolute()), site)
-    address = None if isinstance(where, Path) or folder.is_dir() else parse_address(where)
+    address = None
+    if not isinstance(where, Path) and not folder.is_dir():
+        from .hub import fetch, parse_address  # huggingface_hub takes as long to import as all that folders need
+
+        address = parse_address(where)
     if address:
         folder = fetch(address, cache) / address.folder
         if files := _weight_files(folder):

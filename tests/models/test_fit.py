@@ -7,7 +7,7 @@ import torch
 from random_models import LAYERS, PROMPT, WIDTH, random_folder, random_transcoder, with_transcoder
 
 from gemma_circuits import attribute, errors, load
-from gemma_circuits.models import MismatchWarning, replacement
+from gemma_circuits.models import MismatchWarning, loading
 from gemma_circuits.transcoders.protocol import Site
 from gemma_circuits.transcoders.stored import StoredTranscoder
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_before_weights_are_read(folder, monkeypatch, dictionary, message):
-    monkeypatch.setattr(replacement, "open_checkpoint", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr(loading, "open_checkpoint", lambda *_: pytest.fail("weights were read"))
     with pytest.raises(errors.MismatchError, match=f"transcoder memory on gemma-3-270m: {message}"):
         load(folder, dictionary())
 

@@ -1,6 +1,8 @@
 """`load` opens what Hugging Face saves, with the very weights that were saved."""
 
 import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -16,7 +18,8 @@ from random_models import (
 )
 
 from gemma_circuits import attribute, errors, load
-from gemma_circuits.models import replacement
+from gemma_circuits.models import ReplacementModel, loading
+from gemma_circuits.pocket import CLT
 
 NAMES = {"gemma2": "Gemma 2", "gemma3_text": "Gemma 3 text", "gemma3": "Gemma 3", "llama": "Llama", "qwen3": "Qwen 3"}
 
@@ -102,8 +105,8 @@ def test_folders_by_either_name(tmp_path, path):
 
 @pytest.mark.parametrize("collecting", [True, False])
 def test_garbage_is_collected_as_before(tmp_path, monkeypatch, collecting):
-    before, meanwhile, opening = gc.isenabled(), [], replacement.open_config
-    monkeypatch.setattr(replacement, "open_config", lambda where: meanwhile.append(gc.isenabled()) or opening(where))
+    before, meanwhile, opening = gc.isenabled(), [], loading.open_config
+    monkeypatch.setattr(loading, "open_config", lambda where: meanwhile.append(gc.isenabled()) or opening(where))
     try:
         (gc.enable if collecting else gc.disable)()
         load(random_folder(tmp_path / "model", "gemma3_text"), random_transcoder())
@@ -114,3 +117,42 @@ def test_garbage_is_collected_as_before(tmp_path, monkeypatch, collecting):
         assert meanwhile == [False, False]
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def counted(opened, failures=()):
+    """`load().opened_by_use` with what it was asked to open in `opened`."""
+    network, failing = load(device="cpu"), list(failures)
+    parts = network.module, network.tokenizer
+
+    def opening():
+        opened.append(failing[:1])
+        time.sleep(0.05)  # long enough for others to ask meanwhile
+        if failing:
+            raise failing.pop(0)
+        return parts
+
+    return ReplacementModel.opened_by_use(opening, network.transcoder, name="counted", files=())
+
+
+def test_a_network_is_opened_by_its_first_use_once():
+    model = counted(opened := [])
+    assert model.name == "counted" and model.transcoder.n_features and not opened
+    with ThreadPoolExecutor(4) as pool:
+        modules = list(pool.map(lambda _: model.module, range(4)))
+    assert len(opened) == 1 and all(module is modules[0] for module in modules)
+    assert model.n_layers == 6 and "Gemma 3" in repr(model)
+    assert attribute(model, "The capital of the state containing Dallas is", progress=False).check() < 1e-4
+    assert len(opened) == 1
+
+
+def test_an_interrupted_opening_begins_anew():
+    model = counted(opened := [], [KeyboardInterrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        _ = model.tokenizer
+    assert model.tokenizer is not None and len(opened) == 2
+
+
+def test_pocket_model_by_use_is_the_one_opened_at_once():
+    by_use, at_once = load(device="cpu"), load(transcoder=CLT, device="cpu")
+    assert by_use.fingerprint == at_once.fingerprint and by_use.metadata == at_once.metadata
+    assert all(torch.equal(a, b) for a, b in zip(by_use.module.parameters(), at_once.module.parameters()))
