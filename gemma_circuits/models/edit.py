@@ -109,7 +109,7 @@ def run(
         output = module(
             token_ids.to(module.get_input_embeddings().weight.device),
             use_cache=use_cache,
-            past_key_values=cache,
+            cache=cache,
             logits_to_keep=logits_to_keep,
         )
     raw_logits = raw[0].float()
@@ -119,7 +119,7 @@ def run(
         output.logits.float() if capped else raw_logits,
         kept,
         recorded,
-        output.past_key_values if use_cache else None,
+        output.cache if use_cache else None,
     )
 
 
