@@ -10,6 +10,7 @@ all that earlier positions need of it are the heads' values that its queries att
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,8 +56,9 @@ class Carried(NamedTuple):
 class Entering(NamedTuple):
     """Targets whose vectors join those from above at one layer, each at one position."""
 
-    rows: list[int]
-    positions: list[int]
+    rows: Tensor
+    """(targets,) int64, like the next."""
+    positions: Tensor
     """In the block."""
     vectors: Tensor
     """(targets, d), as they stand in the residual stream."""
@@ -133,40 +135,45 @@ class Backward:
         """
         captured, size = self.captured, block.stop - block.start
         flowing: list[Tensor | None] = [None] * (len(self.layers) + 1)
-        now, logits = None, self._entering(rows, len(self.layers), block)
-        if len(logits.vectors):
+        now, (*reading, logits) = None, self._entering(rows, block)
+        if logits is not None:
             now = logits.add_to(logits.vectors.new_zeros(rows.reading(len(self.layers)), size, self.model.d_model))
         for layer in reversed(range(len(self.layers))):
             device = captured.mid[layer].device
             now = flowing[layer] = None if now is None else now.to(device)
             if now is not None and (skip := self.skips[layer]) is not None:
                 now = torch.addcmul(now, now @ skip.T, self.readings[layer][block].to(device))
-            entering = self._entering(rows, layer, block)
-            arriving = self._attend(rows, layer, now, entering, block, carried)
+            arriving = self._attend(rows, layer, now, entering := reading[layer], block, carried)
             if arriving is None:
                 continue
             arriving = arriving.transpose(1, 2).flatten(2) @ self._projections(layer)[1]
             if now is not None:
                 arriving[: len(now)] += now
-            now = entering.add_to(arriving)
+            now = arriving if entering is None else entering.add_to(arriving)
         flowing[-1] = None if now is None else now.to(captured.embeddings.device)
         return flowing
 
-    def _entering(self, rows: Rows, layer: int, block: slice) -> Entering:
-        """The targets that read at `layer`, in this block."""
-        mid = self.captured.mid[min(layer, len(self.layers) - 1)]
-        own = range(rows.reading(layer + 1), rows.reading(layer))
-        own = [row for row in own if block.start <= rows.positions[row] < block.stop]
-        positions = [rows.positions[row] for row in own]
-        vectors = rows.vectors[own].to(mid.device) * self.readings[layer][positions].to(mid.device)
-        return Entering(own, [position - block.start for position in positions], vectors)
+    def _entering(self, rows: Rows, block: slice) -> list[Entering | None]:
+        """The targets in this block, by the layer where they read; the last: logits; None where there are none."""
+        inside = [row for row, position in enumerate(rows.positions) if block.start <= position < block.stop]
+        counts = Counter(rows.layers[row] for row in inside)
+        places = torch.tensor([inside, [rows.positions[row] - block.start for row in inside]], dtype=torch.int64)
+        places = places.to(rows.vectors.device, non_blocking=True)  # at once: an accelerator does not wait again
+        layers = sorted(counts, reverse=True)
+        found: list[Entering | None] = [None] * (len(self.layers) + 1)
+        for layer, at in zip(layers, places.split([counts[layer] for layer in layers], 1)):
+            device = self.captured.mid[min(layer, len(self.layers) - 1)].device
+            own, positions = at.to(device)
+            readings = self.readings[layer][block].to(device)[positions]
+            found[layer] = Entering(own, positions, rows.vectors[at[0]].to(device) * readings)
+        return found
 
     def _attend(
         self,
         rows: Rows,
         layer: int,
         now: Tensor | None,
-        entering: Entering,
+        entering: Entering | None,
         block: slice,
         carried: list[Carried | None],
     ) -> Tensor | None:
@@ -177,7 +184,7 @@ class Backward:
         """
         attention, before = self.captured.attentions[layer], carried[layer]
         carried[layer] = None
-        silent = now is None and not entering.rows
+        silent = now is None and entering is None
         if silent and before is None:
             return None
         out, into = self._projections(layer)
@@ -200,7 +207,7 @@ class Backward:
             for group in range(groups):
                 own = heads[:, :, group].flatten(1, 2)
                 total[: len(now), group].baddbmm_(by_key[group].expand(len(now), -1, -1), own)
-        if entering.rows:  # at one position each, so far
+        if entering is not None:  # at one position each, so far
             heads = (entering.vectors @ out).unflatten(1, (groups, -1, width))
             total[entering.rows] += torch.einsum("ghnk,nghw->ngkw", mixing[:, :, entering.positions], heads)
         if first < block.start:

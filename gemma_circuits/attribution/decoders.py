@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import psutil
 import torch
 from torch import Tensor
 
+from ..models import free_memory
 from ..transcoders import Transcoder
 
 BLOCK_BYTES = 2**28
 """Decoder vectors that are read at a time."""
 HELD_BYTES = 5 * 2**30
 """Prompts whose decoder vectors take more, or a quarter of the free memory, do not hold them: every batch of rows
-reads them anew."""
+reads them anew. On an accelerator they may take half of what is free there."""
 
 READERS = 4
 """Layers that are read side by side."""
@@ -80,7 +80,8 @@ class Decoders:
         """Of all vectors."""
         self.blocks = _blocks(sizes.tolist(), step)
         """Positions that are read together."""
-        most = min(HELD_BYTES, psutil.virtual_memory().available // 4)
+        free = free_memory(devices[-1])
+        most = min(HELD_BYTES, free // 4) if devices[-1].type == "cpu" else free // 2
         self._held: dict[int, tuple[Writes, ...]] | None = {} if self.nbytes <= most else None
 
     @property

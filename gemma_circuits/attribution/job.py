@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
 
 from ..data.errors import PositionError
-from ..models import Capture, Prompt, PromptLike, ReplacementModel
+from ..models import Capture, Prompt, PromptLike, ReplacementModel, free_memory
 from . import sources as _sources
 from .backward import Backward, Rows
 from .expanded import Expanded
@@ -58,10 +58,11 @@ class Job:
         Where every batch reads all decoder vectors anew, a quarter, and more rows: fewer batches read less.
         """
         device, streamed = self.captured.final.device, not self.sources.decoders.held
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+        free = free_memory(device)
         room = min(free // 4, STREAMED_BYTES) if streamed else free // 10
         taken = max(1, int(self.row_bytes[layers].sum()))
-        return max(1, min(RERANK if streamed else MAX_BATCH, room * len(layers) // taken))
+        most = RERANK if streamed or device.type != "cpu" else MAX_BATCH  # accelerators like large products
+        return max(1, min(most, room * len(layers) // taken))
 
     def targets_rows(self) -> Expanded:
         """Expand the targets."""
@@ -75,7 +76,7 @@ class Job:
         self, features: Tensor, batch_size: int | None, done: Callable[[float], object] = lambda rows: None
     ) -> Iterator[Expanded]:
         """Expand features, given by their places in `sources.active`; tells `done` by how many rows it got further."""
-        active, transcoder = self.sources.active, self.model.transcoder
+        active, transcoder, home = self.sources.active, self.model.transcoder, self.captured.final.device
         if not len(features):
             return  # `split` would yield one empty batch
         # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
@@ -83,12 +84,10 @@ class Job:
         size = batch_size or self.fitting(active.layers[features])
         for batch in features.tensor_split(math.ceil(len(features) / size)):
             batch = batch[active.layers[batch].argsort(descending=True, stable=True)]
-            layers, ids = active.layers[batch].tolist(), active.features[batch]
-            vectors, biases = [], []
-            for layer in dict.fromkeys(layers):
-                mine = ids[active.layers[batch] == layer]
-                vectors.append(transcoder.encoder(layer, mine))
-                biases.append(transcoder.encoder_bias(layer, mine))
+            layers, counts = active.layers[batch].tolist(), Counter(active.layers[batch].tolist())
+            ids = active.features[batch].to(home, non_blocking=True).split(list(counts.values()))
+            vectors = torch.cat([transcoder.encoder(layer, own) for layer, own in zip(counts, ids)])
+            biases = torch.cat([transcoder.encoder_bias(layer, own) for layer, own in zip(counts, ids)])
             told = 0.0
 
             def tell(share: float, count: int = len(batch)) -> None:
@@ -96,10 +95,9 @@ class Job:
                 done(share * count - told)
                 told = share * count
 
-            edges, constant = self.backward(Rows(layers, active.positions[batch].tolist(), torch.cat(vectors)), tell)
+            edges, constant = self.backward(Rows(layers, active.positions[batch].tolist(), vectors), tell)
             tell(1)
-            bias = constant + torch.cat(biases).to(constant.device)
-            yield Expanded(batch, layers, edges, bias, torch.linalg.vector_norm(edges, ord=1, dim=1))
+            yield Expanded(batch, layers, edges, constant + biases, torch.linalg.vector_norm(edges, ord=1, dim=1))
 
 
 def prepare(

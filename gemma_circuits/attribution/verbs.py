@@ -11,9 +11,10 @@ import torch
 
 from ..data import Graph, Nodes
 from ..data.errors import ArgumentError, NotFiniteError
-from ..models import PromptLike, ReplacementModel
+from ..models import PromptLike, ReplacementModel, free_memory
 from .expanded import LONG, WHOLE_BYTES, Expanded
 from .job import RERANK, Job, prepare
+from .precision import Precision, check_precision, products
 from .progress import Progress
 from .ranking import Ranking
 from .targets import TargetLike
@@ -29,6 +30,7 @@ def attribute(
     logit_mass: float = 0.95,
     max_features: int | None = 8192,
     keep: float | None = None,
+    precision: Precision = "float32",
     batch_size: int | None = None,
     progress: bool = True,
 ) -> Graph:
@@ -37,9 +39,6 @@ def attribute(
     Attention patterns and norm denominators are frozen at their value on this prompt, so that every edge is exact:
     `graph.check()` says how exact. Method: Ameisen et al. 2025, "Circuit Tracing", transformer-circuits.pub, section
     "Constructing an Attribution Graph for a Prompt".
-
-    All products are float32. Where the hardware has TF32, `torch.set_float32_matmul_precision("high")` allows it,
-    accumulated in float32; `check` tells what that costs.
 
     Args:
         model: from `load`.
@@ -53,7 +52,11 @@ def attribute(
         max_features: keep so many features, those of largest influence on the targets; None for all that fire.
         keep: share of each row of edges that is stored, above 0 to 1: the smallest edges from features are left out.
             Rows keep their exact sums, so that influence and scores are off by no more than that share. None: 1,
-            or 0.999 for prompts so long that the rows of all features that fire take over 2 GiB.
+            or 0.999 for prompts so long that the rows of all features that fire take over 2 GiB (on an accelerator: a
+            quarter of what is free there).
+        precision: what the factors of an edge's products are rounded to, if the hardware is faster that way; sums stay
+            float32. "tf32" for accelerators, "bfloat16" for CPUs (on CUDA it means "tf32"). Activations stay exact, so
+            that `graph.check()` says what it costs.
         batch_size: targets sent down together; None to choose by free memory.
         progress: show a bar for what takes long.
 
@@ -69,11 +72,13 @@ def attribute(
     """
     _check_counts(max_features=max_features, batch_size=batch_size)
     _check_keep(keep)
+    check_precision(precision)
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(progress))
-    budget, keep = _settle(job, max_features, keep)
-    rows = _expand(job, budget, keep, batch_size, Progress(progress))
-    settings = {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass, "keep": keep}
-    return _graph(job, rows, settings)
+    budget, share = _settle(job, max_features, keep)
+    with products(precision):
+        rows = _expand(job, budget, share, batch_size, Progress(progress))
+    settings = {"max_features": max_features, "max_logits": max_logits, "logit_mass": logit_mass, "keep": share or 1.0}
+    return _graph(job, rows, settings | {"precision": precision})
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ def estimate(
     logit_mass: float = 0.95,
     max_features: int | None = 8192,
     keep: float | None = None,
+    precision: Precision = "float32",
     batch_size: int | None = None,
 ) -> Estimate:
     """Say what `attribute` with the same arguments will take: runs its first phases, then a batch of its rows.
@@ -114,15 +120,17 @@ def estimate(
     """
     _check_counts(max_features=max_features, batch_size=batch_size)
     _check_keep(keep)
+    check_precision(precision)
     start = time.perf_counter()
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
     prepared = time.perf_counter()
     layers = job.sources.active.layers
     active, size = len(layers), batch_size or job.fitting(layers)
-    budget, keep = _settle(job, max_features, keep)
+    budget, share = _settle(job, max_features, keep)
     sample, stored = torch.linspace(0, active - 1, min(active, size)).long(), 0
-    for rows in job.rows(sample, size):
-        stored += _kept(rows, job, budget, keep).nbytes
+    with products(precision):
+        for rows in job.rows(sample, size):
+            stored += _kept(rows, active, share).nbytes
     rows = budget + len(job.targets.shown)
     scale = rows / max(len(sample), 1)
     seconds = prepared - start + (time.perf_counter() - prepared) * scale
@@ -148,26 +156,26 @@ def _check_keep(keep: float | None) -> None:
         raise ArgumentError("keep", expected="a share above 0 and at most 1, or None", got=repr(keep))
 
 
-def _settle(job: Job, max_features: int | None, keep: float | None) -> tuple[int, float]:
-    """How many features are expanded, and the share of their rows that is stored."""
-    active = len(job.sources.active)
+def _settle(job: Job, max_features: int | None, keep: float | None) -> tuple[int, float | None]:
+    """How many features are expanded, and the share of their rows that is stored; None: whole, as they come."""
+    active, device = len(job.sources.active), job.captured.final.device
     budget = min(max_features or active, active)
-    return budget, keep or (1.0 if budget * active * 4 <= WHOLE_BYTES else LONG)
+    room = WHOLE_BYTES if device.type == "cpu" else max(WHOLE_BYTES, free_memory(device) // 4)
+    return budget, None if budget * active * 4 <= room and keep in (None, 1) else keep or LONG
 
 
-def _kept(rows: Expanded, job: Job, budget: int, keep: float) -> Expanded:
+def _kept(rows: Expanded, active: int, share: float | None) -> Expanded:
     """Rows as they are held until the graph is made."""
-    active = len(job.sources.active)
-    return rows if keep == 1 and budget * active * 4 <= WHOLE_BYTES else rows.pack(active, keep)
+    return rows if share is None else rows.pack(active, share)
 
 
-def _expand(job: Job, budget: int, keep: float, batch_size: int | None, progress: Progress) -> list[Expanded]:
+def _expand(job: Job, budget: int, share: float | None, batch_size: int | None, progress: Progress) -> list[Expanded]:
     """Rows of the `budget` features of largest influence, batch by batch, then those of the targets."""
     active, found = job.sources.active, []
     everything = budget == len(active)
 
     def kept(rows: Expanded) -> Expanded:
-        return _kept(rows, job, budget, keep)
+        return _kept(rows, len(active), share)
 
     targets = kept(job.targets_rows())
     weights = targets.edges.new_tensor([target.probability for target in job.targets.shown])

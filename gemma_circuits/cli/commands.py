@@ -28,7 +28,7 @@ def attribute(args: Namespace) -> None:
     text = _text(args.prompt)
     prompt = [{"role": "user", "content": text}] if args.chat else text
     model = models.load(args.model, args.transcoder, device=args.device, dtype=args.dtype)
-    asked = ("targets", "position", "max_logits", "logit_mass", "max_features", "keep", "batch_size")
+    asked = ("targets", "position", "max_logits", "logit_mass", "max_features", "keep", "precision", "batch_size")
     settings = {name: getattr(args, name) for name in asked}
     if args.estimate:
         estimate = attribution.estimate(model, prompt, **settings)

@@ -104,6 +104,7 @@ def _attribute(made: argparse.ArgumentParser) -> None:
     _option(made, "max_features", tracing, type=number_or_all, help=text)
     text = "share of each row of edges that is stored, the smallest left out; without it, all but for long prompts"
     _option(made, "keep", tracing, type=float, help=text)
+    _option(made, "precision", tracing, metavar="NAME")
     text = tracing["batch_size"].text.replace("to choose", "chosen")
     _option(made, "batch_size", tracing, type=int, help=text)
     made.add_argument("--estimate", action="store_true", help="only say what time and memory it will take")

@@ -12,7 +12,7 @@ import torch
 
 from ..attribution.progress import Progress
 from ..data.errors import ArgumentError, CorpusError, GemmaCircuitsError
-from ..models import ReplacementModel
+from ..models import ReplacementModel, free_memory
 from ..models.edit import run
 from .collection import Collection, Settings, sole
 from .corpus import Context, Corpus, contexts
@@ -189,6 +189,6 @@ def _device(model: ReplacementModel, settings: Settings) -> torch.device:
     kept = settings.examples + settings.quantiles * settings.samples
     size = 4 * (kept * (settings.window + 3) + BINS + 2 * TOKENS + 12)
     size *= len(model.transcoder.layers) * model.transcoder.n_features
-    if model.device.type == "cuda" and size < torch.cuda.mem_get_info(model.device)[0] / 4:
+    if model.device.type == "cuda" and size < free_memory(model.device) / 4:
         return model.device
     return torch.device("cpu")

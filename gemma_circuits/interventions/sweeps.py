@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from ..attribution.progress import Progress
 from ..attribution.targets import find_token
 from ..data import display
 from ..data.errors import ArgumentError, InterventionError
-from ..models import Prompt, PromptLike, ReplacementModel
+from ..models import Prompt, PromptLike, ReplacementModel, free_memory
 from ..models.prompt import token_text
 from .baseline import Baseline
 from .plan import as_list, check_landing, resolve_all
@@ -214,8 +213,7 @@ def _made(intervention: Any, value: Any) -> Any:
 
 def fitting_batch(baseline: Baseline) -> int:
     """As many experiments as a tenth of the free memory holds, at most `MAX_BATCH`."""
-    model, device = baseline.model, baseline.model.device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    model = baseline.model
     heads = sum(pattern[0].numel() for pattern in baseline.run.patterns[:1])
     floats = 2 * model.vocabulary + len(baseline.prompt) * (3 * model.n_layers + 20) * model.d_model + 2 * heads
-    return max(1, min(MAX_BATCH, int(free / 10 / 4 / floats)))
+    return max(1, min(MAX_BATCH, int(free_memory(model.device) / 10 / 4 / floats)))

@@ -2,6 +2,7 @@
 
 from .capture import Capture, read_scale
 from .loading import MismatchWarning, load
+from .memory import free_memory
 from .opened import traced_on
 from .prompt import Prompt, PromptLike
 from .replacement import LayerWeights, ReplacementModel
@@ -13,6 +14,7 @@ __all__ = [
     "Prompt",
     "PromptLike",
     "ReplacementModel",
+    "free_memory",
     "load",
     "read_scale",
     "traced_on",

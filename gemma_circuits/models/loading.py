@@ -14,6 +14,7 @@ import torch
 
 from ..data.errors import ArgumentError
 from ..transcoders import StoredTranscoder, Transcoder, open_transcoder, recommended
+from .memory import free_memory
 from .replacement import ReplacementModel, check_fit
 from .weights import open_checkpoint, open_config, weight_files
 
@@ -108,7 +109,7 @@ def load(
 def _hold_encoders(transcoder: StoredTranscoder, device: torch.device) -> None:
     """Keep encoders on the accelerator where they take less than half of what is free there."""
     size = sum(tensors.w_enc.nbytes for tensors in map(transcoder.tensors, transcoder.layers))
-    if device.type == "cuda" and size < torch.cuda.mem_get_info(device)[0] / 2:
+    if device.type == "cuda" and size < free_memory(device) / 2:
         transcoder.hold_encoders(device)
 
 

@@ -200,7 +200,9 @@ class StoredTranscoder:
         """Encoder vectors of the given features: (n,) int64 to (n, d_in)."""
         weights = self._encoder(layer)
         rows = weights.T[features.to(weights.device)].float()
-        return self._checked(layer, "w_enc", rows).to(features.device)
+        if layer not in self._held:  # `encode` looked at all of those; asking again would wait for the accelerator
+            self._checked(layer, "w_enc", rows)
+        return rows.to(features.device)
 
     def encoder_bias(self, layer: int, features: Tensor) -> Tensor:
         """(n,) int64 to (n,)."""

@@ -41,6 +41,11 @@ def unharmed(model):
         ({"logit_mass": 1.5}, errors.ArgumentError, "logit_mass: expected a share above 0 and at most 1, got 1.5"),
         ({"max_features": 0}, errors.ArgumentError, "max_features: expected 1 or more, or None, got 0"),
         ({"max_features": -5}, errors.ArgumentError, "max_features: expected 1 or more, or None, got -5"),
+        (
+            {"precision": "float16"},
+            errors.ArgumentError,
+            "precision: expected one of float32, tf32, bfloat16, got 'float16'",
+        ),
         ({"batch_size": 0}, errors.ArgumentError, "batch_size: expected 1 or more, or None, got 0"),
     ],
     ids=lambda value: repr(value)[:30],

@@ -31,6 +31,7 @@ def test_settings_and_sizes(model):
         "max_logits": 3,
         "logit_mass": 0.5,
         "keep": 1.0,
+        "precision": "float32",
     }
 
 
