@@ -6,10 +6,14 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from dictionaries import gemma_scope_2_config
+from random_models import random_folder
 from safetensors.torch import save_file
+
+from gemma_circuits.transcoders.weights import open_weights
 
 LAYERS, FEATURES, D = 18, 14560, 640
 SHAPES = {
@@ -112,3 +116,50 @@ def test_scattered_decoder_rows_make_nothing_else_resident(tmp_path):
     found = json.loads(run.stdout)
     assert found["equal"]
     assert found["grown"] < 3 * found["rows"] + 4  # of a decoder of 128 MiB
+
+
+TRACING = """
+import json, sys, time
+from pathlib import Path
+import gemma_circuits as gmc
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 2**20
+
+model = gmc.load(sys.argv[1], sys.argv[2], device="cpu")
+graph = gmc.attribute(model, [2, *range(10, 25)], max_features=1000, progress=False)
+print(json.dumps({"peak": peak(), "active": graph.metadata["active_features"], "check": graph.check(),
+                  "edges": float(graph.edges.abs().sum())}))
+"""
+
+
+def let_fire(path, count, generator):
+    """Give `count` neighbouring features of a sparse file weights with which they fire everywhere."""
+    offsets, own = open_weights(path).offsets, slice(7000, 7000 + count)
+    for name, where, scale, shift in (
+        ("w_enc", (slice(None), own), D**-0.5, 0), ("w_dec", (own,), 0.02, 0), ("b_enc", (own,), 0.1, 8)
+    ):  # fmt: skip
+        tensor = np.memmap(path, np.float32, "r+", offsets[name], SHAPES[name])
+        tensor[where] = generator.normal(shift, scale, tensor[where].shape)
+        tensor.flush()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
+def test_tracing_16_tokens_with_12_gb_stays_under_3_gib(tmp_path):
+    """The model of true depth, width and heads; some 43 features fire at each token and layer."""
+    folder, generator = tmp_path / "clt/width_262k_l0_medium_affine", np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    gemma_scope_2_config(folder, affine_connection=True, width=LAYERS * FEATURES, model_name="google/model")
+    for layer in range(LAYERS):
+        path = folder / f"params_layer_{layer}.safetensors"
+        write_sparse(path, "F32", 4)
+        let_fire(path, 43, generator)
+    model = random_folder(
+        tmp_path / "model", "gemma3_text", hidden_size=D, num_hidden_layers=LAYERS, num_key_value_heads=1,
+        head_dim=256, layer_types=["sliding_attention"] * LAYERS, sliding_window=512, intermediate_size=2048,
+    )  # fmt: skip
+    run = subprocess.run([sys.executable, "-c", TRACING, model, folder], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout)
+    assert found["active"] == 43 * 15 * LAYERS
+    assert found["check"] < 1e-4 and found["edges"] > 0
+    assert found["peak"] < 3
