@@ -103,7 +103,7 @@ class Backward:
 
         Returns:
             edges (rows, columns) float32 in the order of `Sources` (features by position, errors layer-major, tokens),
-            and (rows,) float32: what reaches the targets from `Sources.constants`.
+            which lie in memory by column, and (rows,) float32: what reaches the targets from `Sources.constants`.
         """
         home, span, first = self.captured.final.device, max(rows.positions) + 1, min(rows.positions)
         constant = self.captured.final.new_zeros(len(rows))
@@ -122,9 +122,8 @@ class Backward:
         total = edges.pop(home)
         for other in edges.values():
             total += other.to(home)
-        total = total.T.contiguous()
-        total[:, : len(self.activations)] *= self.activations
-        return total, constant
+        total[: len(self.activations)] *= self.activations[:, None]
+        return total.T, constant
 
     def _descend(self, rows: Rows, block: slice, carried: list[Carried | None]) -> list[Tensor | None]:
         """Send a block of positions through all layers; fills `carried` for the blocks before it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -50,15 +50,21 @@ class Expanded:
         """Of all edges."""
         return self.edges.nbytes + sum(row.values.nbytes + row.mask.nbytes for row in self.packed)
 
+    def whole(self) -> Expanded:
+        """With all edges, which lie in memory by row."""
+        return replace(self, edges=self.edges.contiguous())
+
     def pack(self, n_features: int, share: float) -> Expanded:
         """Without the smallest edges from features, so that `share` of what errors and tokens send is not exceeded.
 
         Errors and tokens are in every graph, whichever features are: what is left out is at most `1 - share` of any
         graph's rows.
         """
-        fixed = self.edges[:, n_features:].clone()
+        fixed = self.edges[:, n_features:].clone(memory_format=torch.contiguous_format)
         allowed = (1 - share) * fixed.abs().sum(1, dtype=torch.float64)
-        packed, rest = zip(*(_pack(row[:n_features], most) for row, most in zip(self.edges, allowed)))
+        # A few rows at a time, since there may be no room for all of them by row beside all of them by column.
+        by_row = (row for rows in self.edges[:, :n_features].split(AT_ONCE) for row in rows.contiguous())
+        packed, rest = zip(*map(_pack, by_row, allowed))
         return Expanded(
             self.features, self.layers, fixed, self.bias, self.sizes, tuple(packed), torch.stack(rest, 1).float()
         )

@@ -23,7 +23,7 @@ MAX_BATCH = 128
 """Rows sent down together at most: batches are as wide as their last position, so small ones waste less."""
 RERANK = 256
 """Rows between two rankings of the features still to be expanded."""
-STREAMED_BYTES = 3 * 2**30
+STREAMED_BYTES = 2 * 2**30
 """What a batch takes at most where it reads all decoder vectors anew."""
 
 
@@ -39,9 +39,12 @@ class Job:
     targets: Targets
     backward: Backward
 
-    @property
-    def row_bytes(self) -> Tensor:
-        """(layers + 1,): what a row of a batch takes on its way down, by the layer where it reads; the last: logits."""
+    def row_bytes(self, share: float | None) -> Tensor:
+        """(layers + 1,): what a row of a batch takes on its way down, by the layer where it reads; the last: logits.
+
+        Args:
+            share: of it that is kept; None: whole, for which it is turned from a column into a row.
+        """
         layer, n_positions = self.model.layer(0), self.sources.n_positions
         block = min(n_positions, _sources.BLOCK)
         flowing, width = block * self.model.d_model, layer.value.shape[0] * (n_positions > block)
@@ -49,10 +52,10 @@ class Job:
         # A row attends at its own layer too, and flows through those below it and the embeddings.
         held = torch.tensor([*(flowing + values for values in carried), flowing]).cumsum(0)
         passing = held + flowing + block * layer.output.shape[1]
-        columns = self.sources.n_columns  # twice in the end, when they are turned into rows
-        return 4 * (columns + passing.clamp_min(columns))
+        columns = self.sources.n_columns
+        return 4 * (columns + passing.clamp_min(columns if share is None else 0))
 
-    def fitting(self, layers: Tensor) -> int:
+    def fitting(self, layers: Tensor, share: float | None) -> int:
         """How many rows that read at such layers go down together: what a tenth of the free memory holds.
 
         Where every batch reads all decoder vectors anew, a quarter, and more rows: fewer batches read less.
@@ -60,28 +63,37 @@ class Job:
         device, streamed = self.captured.final.device, not self.sources.decoders.held
         free = free_memory(device)
         room = min(free // 4, STREAMED_BYTES) if streamed else free // 10
-        taken = max(1, int(self.row_bytes[layers].sum()))
+        taken = max(1, int(self.row_bytes(share)[layers].sum()))
         most = RERANK if streamed or device.type != "cpu" else MAX_BATCH  # accelerators like large products
         return max(1, min(most, room * len(layers) // taken))
 
-    def targets_rows(self) -> Expanded:
-        """Expand the targets."""
+    def targets_rows(self, share: float | None = None) -> Expanded:
+        """Expand the targets; arguments as in `rows`."""
         count = len(self.targets.shown)
-        layers = [self.sources.n_layers] * count
-        edges, bias = self.backward(Rows(layers, [self.position] * count, self.targets.vectors))
-        sizes = torch.linalg.vector_norm(edges, ord=1, dim=1)
-        return Expanded(torch.empty(0, dtype=torch.int64), layers, edges, bias, sizes)
+        targets = Rows([self.sources.n_layers] * count, [self.position] * count, self.targets.vectors)
+        return self._expanded(torch.empty(0, dtype=torch.int64), targets, share)
 
     def rows(
-        self, features: Tensor, batch_size: int | None, done: Callable[[float], object] = lambda rows: None
+        self,
+        features: Tensor,
+        batch_size: int | None,
+        share: float | None = None,
+        done: Callable[[float], object] = lambda rows: None,
     ) -> Iterator[Expanded]:
-        """Expand features, given by their places in `sources.active`; tells `done` by how many rows it got further."""
+        """Expand features, in batches.
+
+        Args:
+            features: their places in `sources.active`.
+            batch_size: rows of a batch; None for as many as fit.
+            share: of each row that is kept; None for whole rows.
+            done: told by how many rows it got further.
+        """
         active, transcoder, home = self.sources.active, self.model.transcoder, self.captured.final.device
         if not len(features):
             return  # `split` would yield one empty batch
         # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
         features = features[active.positions[features].argsort(descending=True, stable=True)]
-        size = batch_size or self.fitting(active.layers[features])
+        size = batch_size or self.fitting(active.layers[features], share)
         for batch in features.tensor_split(math.ceil(len(features) / size)):
             batch = batch[active.layers[batch].argsort(descending=True, stable=True)]
             layers, counts = active.layers[batch].tolist(), Counter(active.layers[batch].tolist())
@@ -90,14 +102,27 @@ class Job:
             biases = torch.cat([transcoder.encoder_bias(layer, own) for layer, own in zip(counts, ids)])
             told = 0.0
 
-            def tell(share: float, count: int = len(batch)) -> None:
+            def tell(part: float, count: int = len(batch)) -> None:
                 nonlocal told
-                done(share * count - told)
-                told = share * count
+                done(part * count - told)
+                told = part * count
 
-            edges, constant = self.backward(Rows(layers, active.positions[batch].tolist(), vectors), tell)
-            tell(1)
-            yield Expanded(batch, layers, edges, constant + biases, torch.linalg.vector_norm(edges, ord=1, dim=1))
+            # No name is given to what is yielded: it would keep the batch in memory while the next one is computed.
+            yield self._expanded(batch, Rows(layers, active.positions[batch].tolist(), vectors), share, biases, tell)
+
+    def _expanded(
+        self,
+        features: Tensor,
+        rows: Rows,
+        share: float | None,
+        biases: Tensor | float = 0.0,
+        tell: Callable[[float], object] = lambda part: None,
+    ) -> Expanded:
+        """Rows as they are kept until the graph is made."""
+        edges, constant = self.backward(rows, tell)
+        tell(1)
+        found = Expanded(features, rows.layers, edges, constant + biases, torch.linalg.vector_norm(edges, ord=1, dim=1))
+        return found.whole() if share is None else found.pack(len(self.sources.active), share)
 
 
 def prepare(

@@ -55,8 +55,8 @@ def attribute(
             or 0.999 for prompts so long that the rows of all features that fire take over 2 GiB (on an accelerator: a
             quarter of what is free there).
         precision: what the factors of an edge's products are rounded to, if the hardware is faster that way; sums stay
-            float32. "tf32" for accelerators, "bfloat16" for CPUs (on CUDA it means "tf32"). Activations stay exact, so
-            that `graph.check()` says what it costs.
+            float32. "tf32" for accelerators, "bfloat16" for CPUs (on CUDA it means "tf32"). Activations are computed as
+            ever, so that `graph.check()` says what it costs.
         batch_size: targets sent down together; None to choose by free memory.
         progress: show a bar for what takes long.
 
@@ -125,18 +125,18 @@ def estimate(
     job = prepare(model, prompt, targets, position, max_logits, logit_mass, Progress(False))
     prepared = time.perf_counter()
     layers = job.sources.active.layers
-    active, size = len(layers), batch_size or job.fitting(layers)
     budget, share = _settle(job, max_features, keep)
+    active, size = len(layers), batch_size or job.fitting(layers, share)
     sample, stored = torch.linspace(0, active - 1, min(active, size)).long(), 0
     with products(precision):
-        for rows in job.rows(sample, size):
-            stored += _kept(rows, active, share).nbytes
+        for rows in job.rows(sample, size, share):
+            stored += rows.nbytes
     rows = budget + len(job.targets.shown)
     scale = rows / max(len(sample), 1)
     seconds = prepared - start + (time.perf_counter() - prepared) * scale
     columns = job.sources.n_columns
     memory = job.sources.decoders.resident + int(stored * scale)
-    memory += int(job.row_bytes[layers[sample]].sum())
+    memory += int(job.row_bytes(share)[layers[sample]].sum())
     memory += 4 * (
         2 * rows * (columns - active + budget)  # the graph, cut out of the rows
         + 4 * model.n_layers * job.sources.tokens.numel()
@@ -164,20 +164,11 @@ def _settle(job: Job, max_features: int | None, keep: float | None) -> tuple[int
     return budget, None if budget * active * 4 <= room and keep in (None, 1) else keep or LONG
 
 
-def _kept(rows: Expanded, active: int, share: float | None) -> Expanded:
-    """Rows as they are held until the graph is made."""
-    return rows if share is None else rows.pack(active, share)
-
-
 def _expand(job: Job, budget: int, share: float | None, batch_size: int | None, progress: Progress) -> list[Expanded]:
     """Rows of the `budget` features of largest influence, batch by batch, then those of the targets."""
     active, found = job.sources.active, []
     everything = budget == len(active)
-
-    def kept(rows: Expanded) -> Expanded:
-        return _kept(rows, len(active), share)
-
-    targets = kept(job.targets_rows())
+    targets = job.targets_rows(share)
     weights = targets.edges.new_tensor([target.probability for target in job.targets.shown])
     ranking = Ranking(targets, weights, len(active), job.sources.n_layers)
     chosen = torch.zeros(len(active), dtype=torch.bool)
@@ -189,7 +180,7 @@ def _expand(job: Job, budget: int, share: float | None, batch_size: int | None, 
                 influence = ranking.influence().cpu().masked_fill_(chosen, -1)
                 wanted = influence.argsort(descending=True, stable=True)[: min(RERANK, budget - count)]
             chosen[wanted] = True
-            for rows in map(kept, job.rows(wanted, batch_size, bar.update)):
+            for rows in job.rows(wanted, batch_size, share, bar.update):
                 found.append(rows)
                 if not everything:
                     ranking.add(rows)

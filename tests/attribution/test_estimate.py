@@ -98,4 +98,19 @@ def test_what_a_row_takes(model, monkeypatch, block, layer):
             job.backward(many)
         peaks.append(measured.peak)
     grown = (peaks[1] - peaks[0]) / 16
-    assert grown / 1.34 < int(job.row_bytes[layer]) < grown * 1.34
+    assert grown / 1.34 < int(job.row_bytes(0.999)[layer]) < grown * 1.34
+
+
+@pytest.mark.parametrize("share", [None, 0.3])
+def test_a_batch_is_gone_when_its_rows_are_kept(model, share):
+    """Or the next one would be computed beside it."""
+    model = with_transcoder(model, random_transcoder("clt affine", features=96))
+    job = prepare(model, LONG, None, -1, 10, 0.95, Progress(False))
+    batch = 100 * job.sources.n_columns * 4
+    with PeakMemory() as measured:
+        kept = next(rows := job.rows(torch.arange(200), 100, share))
+        size, before = kept.nbytes, measured.now
+        rows.close()
+        del kept
+    assert measured.peak > batch
+    assert before - measured.now < size + batch / 4
