@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -50,25 +50,6 @@ class Expanded:
         """Of all edges."""
         return self.edges.nbytes + sum(row.values.nbytes + row.mask.nbytes for row in self.packed)
 
-    def whole(self) -> Expanded:
-        """With all edges, which lie in memory by row."""
-        return replace(self, edges=self.edges.contiguous())
-
-    def pack(self, n_features: int, share: float) -> Expanded:
-        """Without the smallest edges from features, so that `share` of what errors and tokens send is not exceeded.
-
-        Errors and tokens are in every graph, whichever features are: what is left out is at most `1 - share` of any
-        graph's rows.
-        """
-        fixed = self.edges[:, n_features:].clone(memory_format=torch.contiguous_format)
-        allowed = (1 - share) * fixed.abs().sum(1, dtype=torch.float64)
-        # A few rows at a time, since there may be no room for all of them by row beside all of them by column.
-        by_row = (row for rows in self.edges[:, :n_features].split(AT_ONCE) for row in rows.contiguous())
-        packed, rest = zip(*map(_pack, by_row, allowed))
-        return Expanded(
-            self.features, self.layers, fixed, self.bias, self.sizes, tuple(packed), torch.stack(rest, 1).float()
-        )
-
     def add_influence(self, reach: Tensor, weight: Tensor, start: int, stop: int) -> None:
         """Add to `reach` (features,) what rows `start` to `stop` pass on of their own influence `weight` (rows,)."""
         weight = weight / self.sizes[start:stop].clamp_min(torch.finfo(weight.dtype).tiny)
@@ -102,6 +83,34 @@ class Expanded:
             whole[chosen] = 0
             left_out.append(whole.sum())
         return torch.cat([torch.stack(kept), self.edges], 1), torch.stack(left_out)
+
+
+def keep_all(features: Tensor, layers: list[int], edges: Tensor, bias: Tensor) -> Expanded:
+    """Rows with all their edges; arguments as the fields of `Expanded`, edges as `Backward` returns them."""
+    edges = edges.contiguous()
+    return Expanded(features, layers, edges, bias, torch.linalg.vector_norm(edges, ord=1, dim=1))
+
+
+def keep_share(
+    features: Tensor, layers: list[int], edges: Tensor, bias: Tensor, *, n_features: int, share: float
+) -> Expanded:
+    """Rows without the smallest edges from features, so that `share` of what errors and tokens send is not exceeded.
+
+    Errors and tokens are in every graph, whichever features are: what is left out is at most `1 - share` of any
+    graph's rows. Arguments as in `keep_all`; the first `n_features` columns are those of features.
+    """
+    fixed = edges[:, n_features:].clone(memory_format=torch.contiguous_format)
+    allowed = (1 - share) * fixed.abs().sum(1, dtype=torch.float64)
+    sizes, packed, rest = [], [], []
+    # A few rows at a time: there may be no room for all of them by row beside all of them by column.
+    for few, most in zip(edges.T.split(AT_ONCE, 1), allowed.split(AT_ONCE)):
+        rows = few.contiguous().T.contiguous()
+        sizes.append(torch.linalg.vector_norm(rows, ord=1, dim=1))
+        for row, own in zip(rows[:, :n_features], most):
+            kept, left_out = _pack(row, own)
+            packed.append(kept)
+            rest.append(left_out)
+    return Expanded(features, layers, fixed, bias, torch.cat(sizes), tuple(packed), torch.stack(rest, 1).float())
 
 
 def _pack(row: Tensor, allowed: Tensor) -> tuple[Packed, Tensor]:

@@ -14,7 +14,7 @@ from ..data.errors import PositionError
 from ..models import Capture, Prompt, PromptLike, ReplacementModel, free_memory
 from . import sources as _sources
 from .backward import Backward, Rows
-from .expanded import Expanded
+from .expanded import Expanded, keep_all, keep_share
 from .progress import Progress
 from .sources import Sources, check_traceable, encode, gather
 from .targets import TargetLike, Targets, resolve_targets
@@ -121,8 +121,10 @@ class Job:
         """Rows as they are kept until the graph is made."""
         edges, constant = self.backward(rows, tell)
         tell(1)
-        found = Expanded(features, rows.layers, edges, constant + biases, torch.linalg.vector_norm(edges, ord=1, dim=1))
-        return found.whole() if share is None else found.pack(len(self.sources.active), share)
+        found = features, rows.layers, edges, constant + biases
+        if share is None:
+            return keep_all(*found)
+        return keep_share(*found, n_features=len(self.sources.active), share=share)
 
 
 def prepare(

@@ -1,5 +1,7 @@
 """Long prompts: blocks of positions, decoder vectors that are not held, and rows without their smallest edges."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from random_models import ARCHITECTURES, KINDS, PROMPT, random_folder, random_transcoder, with_transcoder
@@ -241,8 +243,13 @@ def test_packing(share):
     generator = torch.Generator().manual_seed(0)
     edges = torch.randn(5, 203, generator=generator) * torch.randn(5, 203, generator=generator).exp()
     edges[:, ::3], edges[4] = 0, 0
-    rows = expanded.Expanded(torch.arange(5), [1] * 5, edges, torch.zeros(5), edges.abs().sum(1))
-    packed, chosen = rows.pack(190, share), torch.tensor([0, 1, 2, 50, 189])
+    by_column = edges.T.contiguous().T  # as they come
+    whole = expanded.keep_all(torch.arange(5), [1] * 5, by_column, torch.zeros(5))
+    packed = expanded.keep_share(torch.arange(5), [1] * 5, by_column, torch.zeros(5), n_features=190, share=share)
+    chosen = torch.tensor([0, 1, 2, 50, 189])
+    assert torch.equal(whole.edges, edges) and whole.edges.is_contiguous()
+    for rows in (whole, packed):
+        torch.testing.assert_close(rows.sizes, edges.abs().sum(1))
     cut, left_out = packed.cut(torch.arange(190), 190)
     assert packed.rest is not None
     torch.testing.assert_close(cut.sum(1) + packed.rest[0], edges.sum(1), rtol=1e-4, atol=1e-4)
@@ -255,7 +262,7 @@ def test_packing(share):
     if share == 1:
         assert torch.equal(cut, edges)
     expected = sum(w * cut[row, :190].abs() / edges[row].abs().sum() for w, row in ((2, 1), (3, 2)))
-    for of in (packed, expanded.Expanded(rows.features, [1] * 5, cut, rows.bias, rows.sizes)):
+    for of in (packed, replace(whole, edges=cut)):
         reach = torch.zeros(190)
         of.add_influence(reach, torch.tensor([2.0, 3.0]), 1, 3)
         torch.testing.assert_close(reach, expected)
