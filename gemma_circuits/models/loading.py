@@ -29,7 +29,7 @@ class MismatchWarning(UserWarning):
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without looking for garbage: importing libraries makes none, and looking takes a tenth of the first `load`."""
+    """Without looking for garbage: importing libraries makes none, and looking takes a tenth of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
