@@ -39,12 +39,9 @@ class Job:
     targets: Targets
     backward: Backward
 
-    def row_bytes(self, share: float | None) -> Tensor:
-        """(layers + 1,): what a row of a batch takes on its way down, by the layer where it reads; the last: logits.
-
-        Args:
-            share: of it that is kept; None: whole, for which it is turned from a column into a row.
-        """
+    @property
+    def row_bytes(self) -> Tensor:
+        """(layers + 1,): what a row of a batch takes on its way down, by the layer where it reads; the last: logits."""
         layer, n_positions = self.model.layer(0), self.sources.n_positions
         block = min(n_positions, _sources.BLOCK)
         flowing, width = block * self.model.d_model, layer.value.shape[0] * (n_positions > block)
@@ -52,10 +49,10 @@ class Job:
         # A row attends at its own layer too, and flows through those below it and the embeddings.
         held = torch.tensor([*(flowing + values for values in carried), flowing]).cumsum(0)
         passing = held + flowing + block * layer.output.shape[1]
-        columns = self.sources.n_columns
-        return 4 * (columns + passing.clamp_min(columns if share is None else 0))
+        columns = self.sources.n_columns  # in the end they are there twice: as computed, and as kept
+        return 4 * (columns + passing.clamp_min(columns))
 
-    def fitting(self, layers: Tensor, share: float | None) -> int:
+    def fitting(self, layers: Tensor) -> int:
         """How many rows that read at such layers go down together: what a tenth of the free memory holds.
 
         Where every batch reads all decoder vectors anew, a quarter, and more rows: fewer batches read less.
@@ -63,7 +60,7 @@ class Job:
         device, streamed = self.captured.final.device, not self.sources.decoders.held
         free = free_memory(device)
         room = min(free // 4, STREAMED_BYTES) if streamed else free // 10
-        taken = max(1, int(self.row_bytes(share)[layers].sum()))
+        taken = max(1, int(self.row_bytes[layers].sum()))
         most = RERANK if streamed or device.type != "cpu" else MAX_BATCH  # accelerators like large products
         return max(1, min(most, room * len(layers) // taken))
 
@@ -93,7 +90,7 @@ class Job:
             return  # `split` would yield one empty batch
         # Batches by position, since a batch is as wide as its last position; within one by layer, highest first.
         features = features[active.positions[features].argsort(descending=True, stable=True)]
-        size = batch_size or self.fitting(active.layers[features], share)
+        size = batch_size or self.fitting(active.layers[features])
         for batch in features.tensor_split(math.ceil(len(features) / size)):
             batch = batch[active.layers[batch].argsort(descending=True, stable=True)]
             layers, counts = active.layers[batch].tolist(), Counter(active.layers[batch].tolist())

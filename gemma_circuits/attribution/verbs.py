@@ -126,7 +126,7 @@ def estimate(
     prepared = time.perf_counter()
     layers = job.sources.active.layers
     budget, share = _settle(job, max_features, keep)
-    active, size = len(layers), batch_size or job.fitting(layers, share)
+    active, size = len(layers), batch_size or job.fitting(layers)
     sample, stored = torch.linspace(0, active - 1, min(active, size)).long(), 0
     with products(precision):
         for rows in job.rows(sample, size, share):
@@ -136,7 +136,7 @@ def estimate(
     seconds = prepared - start + (time.perf_counter() - prepared) * scale
     columns = job.sources.n_columns
     memory = job.sources.decoders.resident + int(stored * scale)
-    memory += int(job.row_bytes(share)[layers[sample]].sum())
+    memory += int(job.row_bytes[layers[sample]].sum())
     memory += 4 * (
         2 * rows * (columns - active + budget)  # the graph, cut out of the rows
         + 4 * model.n_layers * job.sources.tokens.numel()

@@ -76,12 +76,11 @@ def test_batches_are_as_large_as_their_rows_allow(model, monkeypatch):
     in_blocks(monkeypatch, 8)
     job = engine.prepare(model, LONG, None, -1, 10, 0.95, engine.Progress(False))
     low, high = torch.zeros(9, dtype=torch.int64), torch.full((9,), 2)
-    for share in (None, 0.999):
-        assert (job.row_bytes(share).diff() >= 0).all()
-        monkeypatch.setattr(jobs, "STREAMED_BYTES", 5 * int(job.row_bytes(share)[2]))
-        assert job.fitting(high, share) == 5 < job.fitting(low, share)
-        monkeypatch.setattr(jobs, "STREAMED_BYTES", 1)
-        assert job.fitting(high, share) == 1
+    assert (job.row_bytes.diff() >= 0).all()
+    monkeypatch.setattr(jobs, "STREAMED_BYTES", 5 * int(job.row_bytes[2]))
+    assert job.fitting(high) == 5 < job.fitting(low)
+    monkeypatch.setattr(jobs, "STREAMED_BYTES", 1)
+    assert job.fitting(high) == 1
 
 
 def test_vectors_of_a_block_are_one_piece_of_memory(model):
