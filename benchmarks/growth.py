@@ -105,6 +105,7 @@ def _plot(series: dict[str, list[tuple[int, dict[str, float]]]], path: Path) -> 
     from gemma_circuits.figures import style
 
     traces, layout, annotations = [], {}, []
+    ticks = [times * 10.0**power for power in range(-2, 4) for times in (1, 2, 5)]
     for column, (name, points) in enumerate(series.items()):
         for row, (figure, unit, scale) in enumerate((("seconds", "seconds", 1), ("bytes", "GiB", 2**30))):
             nth = str(2 * column + row + 1) if column + row else ""
@@ -121,7 +122,9 @@ def _plot(series: dict[str, list[tuple[int, dict[str, float]]]], path: Path) -> 
                 "tickvals": x, "ticktext": [f"{value:,}" for value in x],
             }  # fmt: skip
             layout[f"yaxis{nth}"] = {
-                "domain": [low, low + 0.42], "anchor": f"x{nth}", "type": "log", "title_text": unit
+                "domain": [low, low + 0.42], "anchor": f"x{nth}", "type": "log", "title_text": unit,
+                "matches": f"y{row + 1}" if column else None,
+                "tickvals": ticks, "ticktext": [f"{value:g}" for value in ticks],
             }  # fmt: skip
             annotations.append(
                 {"text": f"exponent {exponent(points, figure):.2f}", "showarrow": False, "xref": f"x{nth} domain",
