@@ -240,7 +240,7 @@ def test_a_browser_that_fails_leaves_the_old_file_and_the_next_one_works(tmp_pat
     assert old.read_bytes() == b"old" and list(tmp_path.iterdir()) == [old]
     monkeypatch.setattr(browser, "IDLE", 0)
     assert read_about(drawn().write(old)) == drawn().about
-    press, until = browser._press(os.getpid()), time.monotonic() + 10
+    press, until = browser._press(os.getpid()), time.monotonic() + 60
     while press._browser is not None and time.monotonic() < until:
         time.sleep(0.02)
     assert press._browser is None, "it closes when nothing more is drawn"
