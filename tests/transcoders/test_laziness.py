@@ -25,7 +25,7 @@ SHAPES = {
     "affine_skip_connection": (D, D),
 }
 PROGRAM = """
-import json, sys, time
+import json, sys
 from pathlib import Path
 import torch
 from gemma_circuits.transcoders import open_transcoder
@@ -33,19 +33,21 @@ from gemma_circuits.transcoders import open_transcoder
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
+def taken_in():
+    return int(Path("/proc/self/io").read_text().split()[1]) / 2**20
+
 x = torch.zeros(8, 640) @ torch.zeros(640, 64)
-before, start = resident(), time.perf_counter()
+before, start = resident(), taken_in()
 clt = open_transcoder(sys.argv[1])
-opened, seconds = resident() - before, time.perf_counter() - start
+opened, read = resident() - before, taken_in() - start
 for layer in clt.layers:
     rows = clt.decoder(layer, torch.arange(0, clt.n_features, 500))
 decoded = resident() - before
 clt.encode(3, torch.zeros(8, 640))
-print(json.dumps({"repr": repr(clt), "rows": list(rows.shape), "opened": opened, "seconds": seconds,
+print(json.dumps({"repr": repr(clt), "rows": list(rows.shape), "opened": opened, "read": read,
                   "decoded": decoded, "encoded": resident() - before}))
-start = time.perf_counter()
 clt.fingerprint()
-print(json.dumps({"seconds": time.perf_counter() - start, "fingerprinted": resident() - before}))
+print(json.dumps({"fingerprinted": resident() - before}))
 """
 
 
@@ -66,7 +68,7 @@ def write_sparse(path, dtype, itemsize):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
 @pytest.mark.parametrize(("dtype", "itemsize"), [("F32", 4), ("BF16", 2)])
-def test_a_clt_of_12_gb_opens_under_2_seconds_and_300_mb(tmp_path, dtype, itemsize):
+def test_opening_a_clt_of_12_gb_reads_headers_only_and_takes_under_300_mb(tmp_path, dtype, itemsize):
     folder = tmp_path / "clt/width_262k_l0_medium_affine"
     folder.mkdir(parents=True)
     gemma_scope_2_config(folder, affine_connection=True, width=LAYERS * FEATURES)
@@ -77,7 +79,7 @@ def test_a_clt_of_12_gb_opens_under_2_seconds_and_300_mb(tmp_path, dtype, itemsi
     print(opened, hashed)
     assert opened["repr"].startswith("CLT of 18 layers x 14,560 features (JumpReLU, affine skip), d 640")
     assert opened["rows"] == [30, 1, 640]
-    assert opened["seconds"] < 2
+    assert opened["read"] < 1  # how long that takes: benchmarks/startup.py
     assert opened["opened"] < 100
     assert max(opened["decoded"], opened["encoded"], hashed["fingerprinted"]) < 300
 
@@ -119,7 +121,7 @@ def test_scattered_decoder_rows_make_nothing_else_resident(tmp_path):
 
 
 TRACING = """
-import json, sys, time
+import json, sys
 from pathlib import Path
 import gemma_circuits as gmc
 
