@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +95,16 @@ class Store(Book):
         return (self[key] for key in self.keys())
 
     def statistics(self, layer: int | None = None) -> Statistics:
-        """The figures of all features that fired, or of one layer's, as arrays."""
+        """The figures of all features that fired, or of one layer's, as arrays.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
         columns = "layer, feature, count, contexts, total / count, max"
         where, arguments = ("", ()) if layer is None else ("WHERE layer = ?", (layer,))
         rows = self.rows(f"SELECT {columns} FROM features {where} ORDER BY layer, feature", arguments)
-        arrays = [np.array([row[i] for row in rows], np.int64 if i < 4 else np.float64) for i in range(6)]
+        with self._legible("the figures of features"):
+            arrays = [np.array([row[i] for row in rows], np.int64 if i < 4 else np.float64) for i in range(6)]
         return Statistics(*arrays, n_tokens=self.n_tokens)
 
     def __getitem__(self, key: tuple[int, int]) -> Feature:
@@ -112,7 +118,7 @@ class Store(Book):
         shard = None
         while True:
             try:
-                with self.snapshot():
+                with self._legible(f"the record of feature {layer}/{feature}"), self.snapshot():
                     return self._feature(layer, feature)
             except FileNotFoundError as error:
                 if shard == (shard := error.filename):  # else a collection put another in its place in between
@@ -122,15 +128,21 @@ class Store(Book):
                         got="no such file",
                         remedy="the other features are not touched; restore the file, or collect anew",
                     ) from error
-            except GemmaCircuitsError:
-                raise
-            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-                raise StoreError(
-                    str(self.file),
-                    expected=f"the record of feature {layer}/{feature}",
-                    got=f"{type(error).__name__}: {error}",
-                    remedy="restore the store from a copy, or collect anew into another folder",
-                ) from error
+
+    @contextmanager
+    def _legible(self, expected: str) -> Iterator[None]:
+        """Turn what values of a damaged file lead to into an error of ours."""
+        try:
+            yield
+        except GemmaCircuitsError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise StoreError(
+                str(self.file),
+                expected=expected,
+                got=f"{type(error).__name__}: {error}",
+                remedy="restore the store from a copy, or collect anew into another folder",
+            ) from error
 
     def _feature(self, layer: int, feature: int) -> Feature:
         row = self.row("SELECT * FROM features WHERE layer = ? AND feature = ?", (layer, feature))

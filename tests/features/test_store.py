@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -297,6 +298,15 @@ def test_a_damaged_database_is_an_error_of_ours(collected, tmp_path_factory, dat
                 _ = store[key]
     except errors.GemmaCircuitsError:
         pass
+
+
+def test_figures_that_are_no_numbers_are_an_error_of_ours(collected, tmp_path):
+    (tmp_path / schema.FILE).write_bytes((collected / schema.FILE).read_bytes())
+    with closing(sqlite3.connect(tmp_path / schema.FILE)) as database:
+        database.execute("UPDATE features SET contexts = 'many'")
+        database.commit()
+    with gmc.features.open(tmp_path) as store, pytest.raises(errors.StoreError, match=r"the figures of features.*many"):
+        store.keys()
 
 
 def test_older_versions_are_brought_up_to_date(tmp_path, model):
