@@ -74,18 +74,19 @@ def main() -> None:
         print(f"{part!r} is {median(found[part]) / median(found[whole]):.0%} of {whole!r}")
 
 
-def make_clt(folder: Path) -> None:
-    """Files whose headers and sizes are those of Gemma 3 270m's CLT."""
+def make_clt(folder: Path, dtype: str = "F32", itemsize: int = 4, model_name: str = "google/gemma-3-270m-pt") -> None:
+    """Files whose headers and sizes are those of Gemma 3 270m's CLT, all zeros."""
     folder.mkdir(parents=True)
     hook = "model.layers.{{all}}.{}_feedforward_layernorm.output"
     config = {"hf_hook_point_in": hook.format("pre"), "hf_hook_point_out": hook.format("post")}
     config |= {"type": "clt", "architecture": "jump_relu", "affine_connection": True, "width": LAYERS * FEATURES}
-    (folder / "config.json").write_text(json.dumps(config | {"l0": 50, "model_name": "google/gemma-3-270m-pt"}))
+    (folder / "config.json").write_text(json.dumps(config | {"l0": 50, "model_name": model_name}))
     header, end = {}, 0
     for name, shape in SHAPES.items():
-        start, end = end, end + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+        start, end = end, end + itemsize * math.prod(shape)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
     for layer in range(LAYERS):
         with (folder / f"params_layer_{layer}.safetensors").open("wb") as file:
             file.write(struct.pack("<Q", len(text)) + text)

@@ -1,10 +1,10 @@
 """A CLT of Gemma 3 270m's size opens at once and in little memory: its files are sparse here, their sizes are not."""
 
+import importlib.util
 import json
-import math
-import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +15,10 @@ from safetensors.torch import save_file
 
 from gemma_circuits.transcoders.weights import open_weights
 
-LAYERS, FEATURES, D = 18, 14560, 640
-SHAPES = {
-    "w_enc": (D, FEATURES),
-    "w_dec": (FEATURES, LAYERS, D),
-    "b_enc": (FEATURES,),
-    "b_dec": (D,),
-    "threshold": (FEATURES,),
-    "affine_skip_connection": (D, D),
-}
+SPEC = importlib.util.spec_from_file_location("startup", Path(__file__).parents[2] / "benchmarks" / "startup.py")
+startup = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(startup)
+LAYERS, D = startup.LAYERS, startup.D
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -51,29 +46,12 @@ print(json.dumps({"fingerprinted": resident() - before}))
 """
 
 
-def write_sparse(path, dtype, itemsize):
-    """A safetensors file of zeros that takes no room: a header, and a length."""
-    header, end = {}, 0
-    for name, shape in SHAPES.items():
-        start = end
-        end += itemsize * math.prod(shape)
-        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + end)
-    return 8 + len(text) + end
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
 @pytest.mark.parametrize(("dtype", "itemsize"), [("F32", 4), ("BF16", 2)])
 def test_opening_a_clt_of_12_gb_reads_headers_only_and_takes_under_300_mb(tmp_path, dtype, itemsize):
     folder = tmp_path / "clt/width_262k_l0_medium_affine"
-    folder.mkdir(parents=True)
-    gemma_scope_2_config(folder, affine_connection=True, width=LAYERS * FEATURES)
-    sizes = [write_sparse(folder / f"params_layer_{i}.safetensors", dtype, itemsize) for i in range(LAYERS)]
-    assert sum(sizes) > 3e9 * itemsize
+    startup.make_clt(folder, dtype, itemsize)
+    assert sum(path.stat().st_size for path in folder.iterdir()) > 3e9 * itemsize
     run = subprocess.run([sys.executable, "-c", PROGRAM, folder], capture_output=True, text=True, check=True)
     opened, hashed = map(json.loads, run.stdout.splitlines())
     print(opened, hashed)
@@ -141,7 +119,7 @@ def let_fire(path, count, generator):
     for name, where, scale, shift in (
         ("w_enc", (slice(None), own), D**-0.5, 0), ("w_dec", (own,), 0.02, 0), ("b_enc", (own,), 0.1, 8)
     ):  # fmt: skip
-        tensor = np.memmap(path, np.float32, "r+", offsets[name], SHAPES[name])
+        tensor = np.memmap(path, np.float32, "r+", offsets[name], startup.SHAPES[name])
         tensor[where] = generator.normal(shift, scale, tensor[where].shape)
         tensor.flush()
 
@@ -150,11 +128,8 @@ def let_fire(path, count, generator):
 def test_tracing_16_tokens_with_12_gb_stays_under_3_gib(tmp_path):
     """The model of true depth, width and heads; some 43 features fire at each token and layer."""
     folder, generator = tmp_path / "clt/width_262k_l0_medium_affine", np.random.default_rng(0)
-    folder.mkdir(parents=True)
-    gemma_scope_2_config(folder, affine_connection=True, width=LAYERS * FEATURES, model_name="google/model")
-    for layer in range(LAYERS):
-        path = folder / f"params_layer_{layer}.safetensors"
-        write_sparse(path, "F32", 4)
+    startup.make_clt(folder, model_name="google/model")
+    for path in sorted(folder.glob("*.safetensors")):
         let_fire(path, 43, generator)
     model = random_folder(
         tmp_path / "model", "gemma3_text", hidden_size=D, num_hidden_layers=LAYERS, num_key_value_heads=1,
